@@ -1,0 +1,349 @@
+"""Every option, in one place: sections, units, defaults, recipes and `section.key=value` overrides.
+
+Precedence, weakest first: the defaults below, the recipe, command-line options, overrides. The sections `model`,
+`tokenizer`, `feature_extractor` and `trainer` also take any key of the transformers class that receives them.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError, nearest
+
+RECIPES = Path(__file__).parent / "recipes"
+AUTO = "auto"
+
+
+@dataclass
+class Data:
+    """What goes into a corpus and how much of it is trained on."""
+
+    min_seconds: float = 1.0  # s; shorter utterances are rejected
+    max_seconds: float = 15.0  # s; longer utterances are rejected
+    split: str = AUTO  # auto: the source's own, else by speaker; or source, speaker, random
+    train_share: float = 0.7  # of the utterances, where asrx splits
+    shard_size: int = 10_000  # utterances in a shard
+    seed: int = 0  # of the random or by-speaker split and of `fraction`
+    workers: int = 0  # processes that decode; 0: one per core
+    max_rejected: float = 0.5  # share of rejected utterances above which preparation stops
+    fraction: float = 1.0  # share of the training utterances that are trained on
+    eval_utterances: int = 1_000  # at most so many validation utterances per evaluation; 0: all
+
+
+@dataclass
+class Text:
+    """Transcripts on their way into the corpus and the vocabulary."""
+
+    language: str = "en"  # picks the ignored characters
+    ignore: str | None = None  # characters to strip instead of the language's
+    case: str | None = None  # upper or lower forces it; otherwise the vocabulary decides
+    vocabulary: str = AUTO  # auto: the checkpoint's, else built; or checkpoint, build (from the training text)
+
+
+@dataclass
+class Model:
+    """The model to start from. Any other key is a field of its transformers configuration."""
+
+    name: str = "scratch"  # hub id, folder, or scratch: a small wav2vec2 with random weights
+    freeze_feature_encoder: str = AUTO  # true, false; auto: frozen when starting from a checkpoint
+
+
+@dataclass
+class Batch:
+    """How utterances are put together."""
+
+    seconds: float = 0.0  # s of audio per batch instead of trainer.per_device_train_batch_size; 0: off
+    group_by_length: bool = True  # similar lengths together: less padding
+
+
+@dataclass
+class Augment:
+    """Changes of the waveform while training, derived from (seed, epoch, utterance)."""
+
+    speed: float = 0.0  # +- share of the speed, e.g. 0.1: 0.9 to 1.1
+    gain: float = 0.0  # +- dB
+    noise_probability: float = 0.0  # share of utterances that get white or pink noise
+    noise_snr: tuple[float, float] = (10.0, 40.0)  # dB, range of the signal-to-noise ratio
+    concatenate: float = 0.0  # share of utterances that are followed by a second one of the same speaker
+
+
+@dataclass
+class Trainer:
+    """Training options that have a default here. Any other key is a field of transformers.TrainingArguments."""
+
+    learning_rate: float = 3e-5
+    num_train_epochs: float = 10.0
+    max_steps: int = -1  # optimizer steps; overrides the epochs if positive
+    per_device_train_batch_size: int = 8
+    per_device_eval_batch_size: int = 8
+    gradient_accumulation_steps: int = 1
+    weight_decay: float = 0.01
+    warmup_steps: float = 0.1  # steps, or below 1 a share of all steps
+    lr_scheduler_type: str = "linear"
+    max_grad_norm: float = 1.0
+    bf16: str = AUTO  # true, false; auto: where the GPU has it
+    fp16: str = AUTO  # true, false; auto: on GPUs without bf16
+    eval_steps: int = 0  # evaluate every so many steps; 0: ten times in a run
+    save_steps: int = 0  # checkpoint every so many steps; 0: with each evaluation
+    save_total_limit: int = 2
+    logging_steps: int = 10
+    seed: int = 42
+
+
+@dataclass
+class Checkpoint:
+    """When to stop and what to keep."""
+
+    patience: int = 0  # evaluations without a better WER after which training stops; 0: never
+    average: float = 0.0  # decay of an exponential moving average of the weights that is evaluated and kept; 0: off
+
+
+@dataclass
+class Gate:
+    """What a candidate must show to become the champion."""
+
+    confidence: float = 0.95  # of the two-sided interval of the WER difference
+    min_gain: float = 0.002  # WER difference worth having, absolute (0.002 is 0.2 points)
+    min_gain_relative: float = 0.02  # and relative to the baseline's WER; the larger one counts
+    min_speakers: int = 5  # fewer never promote by themselves
+    max_wer: float = 0.3  # ceiling for a first champion that has nothing to be compared with (--first)
+
+
+@dataclass
+class Config:
+    """All sections; `extra` holds the keys that transformers classes receive, by section."""
+
+    data: Data = field(default_factory=Data)
+    text: Text = field(default_factory=Text)
+    model: Model = field(default_factory=Model)
+    batch: Batch = field(default_factory=Batch)
+    augment: Augment = field(default_factory=Augment)
+    trainer: Trainer = field(default_factory=Trainer)
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    gate: Gate = field(default_factory=Gate)
+    extra: dict[str, dict[str, Any]] = field(default_factory=lambda: {name: {} for name in OPEN_SECTIONS})
+
+    def flat(self) -> dict[str, Any]:
+        """`section.key` → value of everything, transformers keys included."""
+        return {f"{section}.{key}": value for section, keys in self.sections().items() for key, value in keys.items()}
+
+    def sections(self) -> dict[str, dict[str, Any]]:
+        """Section → key → value, as `config.yaml` has it."""
+        own = {name: dataclasses.asdict(getattr(self, name)) for name in OWN_SECTIONS}
+        return {name: {**own.get(name, {}), **self.extra.get(name, {})} for name in dict.fromkeys([*OWN_SECTIONS, *OPEN_SECTIONS])}
+
+    def digest(self, *sections: str) -> str:
+        """Digest of the named sections: equal digests mean equal options."""
+        chosen = {name: value for name, value in self.sections().items() if name in sections}
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def yaml(self) -> str:
+        """The whole configuration as YAML that `--recipe FILE` reads back."""
+        from omegaconf import OmegaConf
+
+        return OmegaConf.to_yaml(OmegaConf.create(json.loads(json.dumps(self.sections()))))
+
+
+OWN_SECTIONS = ("data", "text", "model", "batch", "augment", "trainer", "checkpoint", "gate")
+OPEN_SECTIONS = ("model", "tokenizer", "feature_extractor", "trainer")
+CHOICES = {
+    "data.split": (AUTO, "source", "speaker", "random"),
+    "text.case": (None, "upper", "lower"),
+    "text.vocabulary": (AUTO, "checkpoint", "build"),
+}
+RANGES = {  # inclusive bounds
+    "data.min_seconds": (0, None),
+    "data.max_seconds": (0.02, None),
+    "data.train_share": (0.01, 0.99),
+    "data.shard_size": (1, None),
+    "data.workers": (0, None),
+    "data.max_rejected": (0, 1),
+    "data.fraction": (1e-6, 1),
+    "data.eval_utterances": (0, None),
+    "batch.seconds": (0, None),
+    "augment.speed": (0, 0.5),
+    "augment.gain": (0, 40),
+    "augment.noise_probability": (0, 1),
+    "augment.concatenate": (0, 1),
+    "trainer.learning_rate": (0, None),
+    "trainer.num_train_epochs": (1e-9, None),
+    "trainer.max_steps": (-1, None),
+    "trainer.per_device_train_batch_size": (1, None),
+    "trainer.per_device_eval_batch_size": (1, None),
+    "trainer.gradient_accumulation_steps": (1, None),
+    "trainer.weight_decay": (0, None),
+    "trainer.warmup_steps": (0, None),
+    "trainer.eval_steps": (0, None),
+    "trainer.save_steps": (0, None),
+    "trainer.save_total_limit": (1, None),
+    "trainer.logging_steps": (1, None),
+    "checkpoint.patience": (0, None),
+    "checkpoint.average": (0, 0.999999),
+    "gate.confidence": (0.5, 0.9999),
+    "gate.min_gain": (0, 1),
+    "gate.min_gain_relative": (0, 1),
+    "gate.min_speakers": (2, None),
+    "gate.max_wer": (0, None),
+}
+
+
+# As the command line spells them.
+SPELLED = {"trainer.num_train_epochs": "epochs", "trainer.max_steps": "max_steps"}
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with asrx."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def recipe_summary(name: str) -> str:
+    """The first comment line of a recipe: what it is for."""
+    return (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+
+
+def resolve(recipe: str | None = None, options: dict[str, Any] | None = None, overrides: Iterable[str] = ()) -> Config:
+    """The configuration of a run from a recipe (name or YAML file), options (`section.key` → value) and overrides.
+
+    Raises ConfigError for an unknown recipe, section or key (naming the nearest valid one) or an impossible value.
+    """
+    from omegaconf import OmegaConf
+
+    layers = [_read_recipe(recipe)] if recipe else []
+    layers.append(_nested({key: value for key, value in (options or {}).items() if value is not None}))
+    layers.append(_parse_overrides(overrides))
+    merged = OmegaConf.to_container(OmegaConf.merge(*[OmegaConf.create(layer) for layer in layers]), resolve=True)
+    config = Config()
+    for section, keys in merged.items():
+        _fill(config, section, keys)
+    _check(config)
+    return config
+
+
+def _read_recipe(recipe: str) -> dict[str, Any]:
+    import yaml
+
+    path = RECIPES / f"{recipe}.yaml"
+    if recipe.endswith((".yaml", ".yml")):
+        path = Path(recipe)
+    if not path.is_file():
+        known = recipe_names()
+        raise ConfigError(f"there is no recipe '{recipe}'{nearest(recipe, known)}; recipes: {', '.join(known)}, or a YAML file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"recipe {path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict) or not all(isinstance(keys, dict) for keys in content.values()):
+        raise ConfigError(f"recipe {path} must hold sections ({', '.join(_section_names())}) with keys")
+    return content
+
+
+def _parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    overrides = list(overrides)
+    for override in overrides:
+        name, equals, _ = override.partition("=")
+        if not equals or "." not in name:
+            raise ConfigError(f"override '{override}' must read section.key=value, for example trainer.learning_rate=1e-4")
+    try:
+        return OmegaConf.to_container(OmegaConf.from_dotlist(overrides))
+    except Exception as error:  # OmegaConf raises YAML's and its own errors alike; all of them mean bad text
+        raise ConfigError(f"overrides {' '.join(overrides)}: {' '.join(str(error).split())}") from None
+
+
+def _nested(flat: dict[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        section, _, key = name.partition(".")
+        nested.setdefault(section, {})[key] = value
+    return nested
+
+
+def _section_names() -> list[str]:
+    return list(dict.fromkeys([*OWN_SECTIONS, *OPEN_SECTIONS]))
+
+
+def _fill(config: Config, section: str, keys: Any) -> None:
+    if section not in _section_names():
+        raise ConfigError(f"there is no section '{section}'{nearest(section, _section_names())}; sections: {', '.join(_section_names())}")
+    if not isinstance(keys, dict):
+        raise ConfigError(f"section '{section}' holds keys, for example {section}.key=value")
+    own = getattr(config, section, None)
+    fields = {item.name: item for item in dataclasses.fields(own)} if own is not None else {}
+    for key, value in keys.items():
+        if key in fields:
+            setattr(own, key, _convert(f"{section}.{key}", value, getattr(own, key)))
+        elif section in OPEN_SECTIONS:
+            config.extra[section][key] = value
+        else:
+            raise ConfigError(f"there is no option {section}.{key}{nearest(key, fields)}; {section} has {', '.join(fields)}")
+
+
+def _convert(name: str, value: Any, default: Any) -> Any:
+    """`value` as the type of the option's default. YAML reads 1e-4 as text; numbers are parsed here."""
+    if name in CHOICES:
+        if value not in CHOICES[name]:
+            raise ConfigError(f"{name}={value}: must be one of {', '.join(str(choice) for choice in CHOICES[name])}")
+        return value
+    if isinstance(default, bool):
+        return as_bool(name, value)
+    if default == AUTO:
+        return value if value == AUTO else as_bool(name, value)
+    if isinstance(default, (int, float)):
+        return _number(name, value, isinstance(default, int))
+    if isinstance(default, tuple):
+        if not isinstance(value, (list, tuple)) or len(value) != len(default):
+            raise ConfigError(f"{name}={value}: must be {len(default)} numbers, for example {name}=[{', '.join(map(str, default))}]")
+        return tuple(_number(name, item, False) for item in value)
+    return None if value is None else str(value)
+
+
+def _number(name: str, value: Any, whole: bool) -> int | float:
+    shown = f"{SPELLED.get(name, name)}={value}"
+    try:
+        number = float(value)
+        if isinstance(value, bool) or not math.isfinite(number) or (whole and number != int(number)):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(f"{shown}: must be a {'whole ' if whole else ''}number") from None
+    low, high = RANGES.get(name, (None, None))
+    if (low is not None and number < low) or (high is not None and number > high):
+        raise ConfigError(f"{shown}: must be {_range_text(low, high)}")
+    return int(number) if whole else number
+
+
+def _range_text(low: float | None, high: float | None) -> str:
+    if low == 1e-9 or (low == 0 and high is None):
+        return "above 0" if low else "0 or more"
+    return f"{low:g} or more" if high is None else f"from {low:g} to {high:g}"
+
+
+def as_bool(name: str, value: Any) -> bool:
+    """True or false from what YAML or a person wrote; ConfigError otherwise."""
+    if str(value).lower() in ("true", "yes", "1", "on"):
+        return True
+    if str(value).lower() in ("false", "no", "0", "off"):
+        return False
+    raise ConfigError(f"{name}={value}: must be true, false or auto")
+
+
+def _check(config: Config) -> None:
+    if config.data.min_seconds >= config.data.max_seconds:
+        raise ConfigError(f"data.min_seconds={config.data.min_seconds:g} must be below data.max_seconds={config.data.max_seconds:g}")
+    if config.trainer.max_steps == 0:
+        raise ConfigError("trainer.max_steps=0: must be 1 or more, or -1 to train by epochs")
+
+
+def home(tracking_uri: str) -> Path:
+    """ASRX_HOME: where corpora, journals and checkpoints live. Beside a sqlite tracking database, else ~/.asrx."""
+    if os.environ.get("ASRX_HOME"):
+        return Path(os.environ["ASRX_HOME"]).expanduser().absolute()
+    if tracking_uri.startswith("sqlite:///"):
+        return Path(tracking_uri.removeprefix("sqlite:///").partition("?")[0]).parent / ".asrx"
+    return Path.home() / ".asrx"
