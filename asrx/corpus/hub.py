@@ -1,0 +1,53 @@
+"""Data sets of the Hugging Face hub as rows. Audio stays encoded and is decoded by our own decoder."""
+
+from collections.abc import Callable
+
+from ..errors import InputError
+from .layouts import SLICE_COLUMNS, SPEAKER_COLUMNS, SPLIT_WORDS, Columns, Row, _detect, find_columns
+
+
+def rows(name: str, columns: Columns) -> list[Row]:
+    """Rows of every split of the hub data set `name`. InputError, naming the cache options, if it cannot be had."""
+    import datasets
+
+    try:
+        loaded = datasets.load_dataset(name)
+    except Exception as error:  # the hub client raises a dozen types; each means that the data set cannot be had
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"there is no file or folder {name}, and the hub data set {name} cannot be loaded ({reason}). "
+            "On a machine without internet, download it elsewhere and set HF_HOME to its cache with HF_HUB_OFFLINE=1"
+        ) from None
+    return [row for split, dataset in loaded.items() for row in _rows_of(dataset, split, columns)]
+
+
+def _rows_of(dataset: object, split: str, columns: Columns) -> list[Row]:
+    import datasets
+
+    audio, text = find_columns(dataset.column_names, columns, f"split {split}")
+    if isinstance(dataset.features[audio], datasets.Audio):
+        dataset = dataset.cast_column(audio, datasets.Audio(decode=False))
+    speaker = _detect(dataset.column_names, SPEAKER_COLUMNS)
+    table = dataset.remove_columns([audio])
+    return [
+        Row(
+            id=f"{split}-{index}",
+            audio=_reader(dataset, index, audio),
+            text=str(record[text] or ""),
+            speaker=str(record[speaker]) if speaker else "",
+            split=SPLIT_WORDS.get(split.lower()),
+            slices={key: str(value) for key, value in record.items() if key in SLICE_COLUMNS and value},
+        )
+        for index, record in enumerate(table)
+    ]
+
+
+def _reader(dataset: object, index: int, column: str) -> Callable[[], bytes]:
+    def read() -> bytes:
+        value = dataset[index][column]
+        if isinstance(value, dict) and value.get("bytes"):
+            return value["bytes"]
+        with open(value["path"] if isinstance(value, dict) else value, "rb") as file:
+            return file.read()
+
+    return read

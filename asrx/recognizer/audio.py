@@ -1,0 +1,246 @@
+"""Audio in any form a person has it, to 16 kHz mono. Imports neither torch nor the rest of asrx."""
+
+import base64
+import binascii
+import contextlib
+import io
+import math
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SAMPLE_RATE = 16_000  # Hz, of everything inside asrx
+LOWEST_RATE = 4_000  # Hz; below this no speech is intelligible
+HIGHEST_RATE = 384_000  # Hz; above this a header is damaged
+SILENCE_PEAK = 1e-4  # full scale = 1; -80 dBFS
+SHORTFALL = 1_152  # samples; one MPEG frame, what encoders may pad
+CANCELLED = 1e-3  # mono energy over stereo energy; below it the channels cancel each other out
+
+AudioInput = str | bytes | bytearray | Path | np.ndarray | list | tuple
+
+
+class AudioError(ValueError):
+    """Audio that cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Audio:
+    """Mono samples at SAMPLE_RATE."""
+
+    samples: np.ndarray  # float32, full scale 1, shape (time,)
+    source_rate: int  # Hz, before resampling
+
+    @property
+    def seconds(self) -> float:
+        """Duration in seconds."""
+        return len(self.samples) / SAMPLE_RATE
+
+
+def load(source: AudioInput, sampling_rate: int | None = None) -> Audio:
+    """Decode a path, bytes, base64 text or an array to 16 kHz mono.
+
+    `sampling_rate` (Hz) is that of a bare array (default 16,000) and ignored for encoded audio, which knows its own.
+    Arrays are (time,) or (channels, time) or (time, channels); integers are scaled to full scale 1.
+    Raises AudioError for what is missing, damaged, not audio, not finite or of an absurd rate.
+    """
+    if isinstance(source, (np.ndarray, list, tuple)):
+        samples, rate = _from_array(source), int(sampling_rate or SAMPLE_RATE)
+    else:
+        samples, rate = _decode(_encoded(source))
+    _check(samples, rate)
+    return Audio(to_mono_16k(samples, rate), rate)
+
+
+def load_span(path: Path, offset: float, seconds: float | None) -> Audio:
+    """Only `seconds` from `offset` (seconds) of a file: what manifests with offsets name.
+
+    Raises AudioError where the span ends after the file does (by more than 50 ms).
+    """
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate = file.samplerate
+            _check_rate(rate)
+            file.seek(min(round(offset * rate), file.frames))
+            wanted = -1 if seconds is None else round(seconds * rate)
+            samples = file.read(wanted, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(_why(error, path)) from None
+    if wanted > 0 and len(samples) < wanted - 0.05 * rate:
+        raise AudioError(f"the span {offset:g} s + {seconds:g} s reaches {(wanted - len(samples)) / rate:.2f} s past the end")
+    _check(samples, rate)
+    return Audio(to_mono_16k(samples, rate), rate)
+
+
+def to_mono_16k(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Average the channels of (time, channels) samples and resample to 16 kHz (soxr, high quality)."""
+    mono = samples.mean(axis=1, dtype=np.float32) if samples.ndim == 2 else samples.astype(np.float32)
+    if samples.ndim == 2 and samples.shape[1] > 1:
+        _check_cancellation(samples, mono)
+    if rate != SAMPLE_RATE:
+        import soxr
+
+        mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
+    if not len(mono):
+        raise AudioError("holds no audio (0 samples)")
+    return np.ascontiguousarray(np.clip(mono, -1.0, 1.0))
+
+
+def is_silent(samples: np.ndarray) -> bool:
+    """Whether no sample rises above -80 dBFS."""
+    return not len(samples) or float(np.abs(samples).max()) < SILENCE_PEAK
+
+
+def to_int16(samples: np.ndarray) -> np.ndarray:
+    """Float samples (full scale 1) as 16-bit PCM, rounded."""
+    return np.clip(np.rint(samples * 32_768.0), -32_768, 32_767).astype(np.int16)
+
+
+def to_float(samples: np.ndarray) -> np.ndarray:
+    """16-bit PCM as float32, full scale 1."""
+    return samples.astype(np.float32) / 32_768.0
+
+
+def _encoded(source: AudioInput) -> bytes | Path:
+    if isinstance(source, (bytes, bytearray)):
+        return _maybe_base64(bytes(source))
+    if isinstance(source, str) and _looks_like_base64(source):
+        with contextlib.suppress(binascii.Error, ValueError):
+            return base64.b64decode(source.rpartition(",")[2], validate=True)
+    return Path(source).expanduser()
+
+
+def _looks_like_base64(text: str) -> bool:
+    """A path is short or has a suffix; base64 of any audio file is longer than a name can be."""
+    return text.startswith("data:") or (len(text) > 255 and "\n" not in text[:255] and not _is_file(text))
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return os.path.isfile(text)
+    except (OSError, ValueError):
+        return False
+
+
+def _maybe_base64(data: bytes) -> bytes:
+    """REST callers send base64 in binary columns undecoded: audio headers hold bytes that base64 never has."""
+    if len(data) > 64 and data[:64].isascii() and b"\0" not in data:
+        with contextlib.suppress(binascii.Error, ValueError):
+            return base64.b64decode(data, validate=True)
+    return data
+
+
+def _decode(encoded: bytes | Path) -> tuple[np.ndarray, int]:
+    import soundfile
+
+    if isinstance(encoded, Path):
+        _check_file(encoded)
+    elif not encoded:
+        raise AudioError("is empty (0 bytes)")
+    try:
+        with soundfile.SoundFile(encoded if isinstance(encoded, Path) else io.BytesIO(encoded)) as file:
+            _check_rate(file.samplerate)
+            promised, kind = file.frames, file.format
+            samples = file.read(dtype="float32", always_2d=True)
+            rate = file.samplerate
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(_why(error, encoded)) from None
+    missing = promised - len(samples)
+    if kind == "WAV":
+        missing = max(missing, _missing_wav_frames(encoded, samples.shape[1]))
+    if missing > SHORTFALL or (kind == "OGG" and not _ogg_ends(encoded)):
+        raise AudioError(f"is truncated or damaged: {len(samples) / rate:.2f} s could be decoded, more was recorded")
+    return samples, rate
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise AudioError(f"no such file: {path}")
+    if path.is_dir():
+        raise AudioError(f"is a folder, not an audio file: {path}")
+    if path.stat().st_size == 0:
+        raise AudioError("is empty (0 bytes)")
+
+
+def _why(error: Exception, encoded: bytes | Path) -> str:
+    text = str(error).partition(": ")[2] or str(error)
+    if "not recognised" in text:
+        return "is not audio in any format that libsndfile reads"
+    if "malformed" in text or "lost sync" in text or "decoder" in text:
+        return f"is truncated or damaged ({text.rstrip('.')})"
+    if isinstance(encoded, Path) and not os.access(encoded, os.R_OK):
+        return "cannot be read (permission denied)"
+    return f"cannot be decoded ({text.rstrip('.')})"
+
+
+def _head_and_tail(encoded: bytes | Path, head: int, tail: int) -> tuple[bytes, bytes, int]:
+    if isinstance(encoded, bytes):
+        return encoded[:head], encoded[-tail:], len(encoded)
+    size = encoded.stat().st_size
+    with encoded.open("rb") as file:
+        start = file.read(head)
+        file.seek(max(0, size - tail))
+        return start, file.read(), size
+
+
+def _missing_wav_frames(encoded: bytes | Path, channels: int) -> int:
+    """Frames that the `data` chunk promises past the end of the file: libsndfile clamps them silently."""
+    head, _, size = _head_and_tail(encoded, 1 << 16, 1)
+    position, frame_bytes = 12, 2 * channels
+    while head[:4] == b"RIFF" and position + 8 <= len(head):
+        name, length = head[position : position + 4], struct.unpack_from("<I", head, position + 4)[0]
+        if name == b"fmt " and position + 22 <= len(head):
+            frame_bytes = max(1, struct.unpack_from("<H", head, position + 20)[0])
+        if name == b"data":
+            streamed = length in (0, 0xFFFFFFFF, 0x7FFFFFFF) or length >= 0x7FFFF000
+            return 0 if streamed else max(0, position + 8 + length - size) // frame_bytes
+        position += 8 + length + length % 2
+    return 0
+
+
+def _ogg_ends(encoded: bytes | Path) -> bool:
+    """Whether the last Ogg page carries the end-of-stream flag (RFC 3533, header type 0x04)."""
+    _, tail, _ = _head_and_tail(encoded, 1, 1 << 17)
+    last = tail.rfind(b"OggS")
+    return last >= 0 and last + 5 < len(tail) and bool(tail[last + 5] & 0x04)
+
+
+def _from_array(source: np.ndarray | list | tuple) -> np.ndarray:
+    try:
+        array = np.asarray(source)
+        if array.dtype == object:
+            array = array.astype(np.float32)
+    except (ValueError, TypeError):
+        raise AudioError("an array of audio must hold numbers, all channels of the same length") from None
+    if array.ndim not in (1, 2) or array.dtype.kind not in "fiub":
+        raise AudioError(f"an array of audio has shape (time,) or (channels, time), not {array.shape} of {array.dtype}")
+    if array.dtype.kind in "iu":
+        array = array.astype(np.float64) / max(1, float(np.iinfo(array.dtype).max))
+    if array.ndim == 2 and array.shape[0] < array.shape[1]:
+        array = array.T
+    return array.astype(np.float32)
+
+
+def _check(samples: np.ndarray, rate: int) -> None:
+    _check_rate(rate)
+    if not len(samples):
+        raise AudioError("holds no audio (0 samples)")
+    if not np.isfinite(samples).all():
+        raise AudioError("holds samples that are not finite (NaN or infinity)")
+
+
+def _check_rate(rate: int) -> None:
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise AudioError(f"has a sample rate of {rate:,} Hz; {LOWEST_RATE:,} to {HIGHEST_RATE:,} Hz is speech")
+
+
+def _check_cancellation(samples: np.ndarray, mono: np.ndarray) -> None:
+    """Stereo in antiphase averages to nothing: better refused than transcribed as silence."""
+    energy = math.fsum(float(np.square(samples[:, channel], dtype=np.float64).mean()) for channel in range(samples.shape[1]))
+    energy /= samples.shape[1]
+    if energy > SILENCE_PEAK**2 and float(np.square(mono, dtype=np.float64).mean()) < CANCELLED * energy:
+        raise AudioError("has channels in antiphase: mixed to mono they cancel each other out")
