@@ -1,0 +1,256 @@
+"""The command line: one command per entry point. Parse, call one function, print. Heavy imports wait for the command."""
+
+import errno
+import json
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import wraps
+from typing import Any
+
+import click
+
+from . import __version__
+from .errors import AsrxError, ConfigError
+
+AUTO, NEVER = "auto", "never"  # words for "not given": MLproject parameters cannot be left out
+MODEL_NAME = "asrx"  # registered model, where none is named
+INTERRUPTED, MISUSE = 130, 2  # exit statuses
+
+
+def common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--json` and `--debug` for a command that returns (value, text for people)."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output, nothing else.")
+    @click.option("--debug", is_flag=True, help="Show tracebacks.")
+    @wraps(command)
+    def wrapped(as_json: bool, debug: bool, **options: Any) -> None:
+        value, text = command(**options)
+        click.echo(json.dumps(value, ensure_ascii=False, default=str) if as_json else text)
+
+    return wrapped
+
+
+def configurable(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`section.key=value …`, as arguments or as one `--overrides` text; the command gets a list."""
+
+    @click.argument("assignments", nargs=-1, metavar="[section.key=value]...")
+    @click.option("--overrides", default=AUTO, help="The same as one text: 'section.key=value …'.")
+    @wraps(command)
+    def wrapped(assignments: tuple[str, ...], overrides: str, **options: Any) -> Any:
+        return command(overrides=[*([] if overrides == AUTO else _words(overrides)), *assignments], **options)
+
+    return wrapped
+
+
+def reading(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How a table is read; the command gets the options as a dict `layout`."""
+
+    @click.option("--audio-dir", default=AUTO, help="Folder that audio paths are relative to.")
+    @click.option("--layout", default=AUTO, help="Layout: table, common_voice_v1, common_voice, nemo, hub (default: detected).")
+    @click.option("--audio-column", default=AUTO, help="Column that holds the audio path (default: detected).")
+    @click.option("--text-column", default=AUTO, help="Column that holds the transcript (default: detected).")
+    @wraps(command)
+    def wrapped(audio_dir: str, layout: str, audio_column: str, text_column: str, **options: Any) -> Any:
+        return command(layout={"audio_dir": audio_dir, "layout": layout, "audio_column": audio_column, "text_column": text_column}, **options)
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="asrx")
+def cli() -> None:
+    """Fine-tune speech recognisers as MLflow runs; promote only what is measurably better.
+
+    \b
+    asrx main                                    the whole way on a built-in corpus
+    asrx prepare --source train.csv --out corpus recordings to a prepared corpus
+    asrx train --data corpus --epochs 40         an MLflow run with the best model
+    asrx register --run latest                   a version in the model registry
+    asrx compare --csv held_out.csv              champion, if it is better beyond chance
+    """
+
+
+@cli.command("main")
+@click.option("--name", default=MODEL_NAME, show_default=True, help="Registered model that the demo fills.")
+@common
+def main_command(name: str) -> tuple[Any, str]:
+    """The whole way on the built-in corpus: prepare, train twice, register, compare, promote."""
+    from . import demo
+
+    result = demo.run(name)
+    return result.as_dict(), result.text()
+
+
+@cli.command()
+@click.option("--source", default="builtin", show_default=True, help="Table, manifest, folder or hub id with recordings and transcripts.")
+@click.option("--out", default=AUTO, help="Folder of the prepared corpus (default: under ASRX_HOME).")
+@reading
+@click.option("--language", default=AUTO, help="Language of the transcripts: en, it, ne, hi; basic rules for others (default: en).")
+@configurable
+@common
+def prepare(source: str, out: str, layout: dict[str, str], language: str, overrides: list[str]) -> tuple[Any, str]:
+    """Decode, filter, normalise and split recordings into a corpus of 16 kHz shards."""
+    from . import config, present, tracking, workspace
+    from .corpus import prepare as stage
+
+    options = config.resolve(options={"text.language": workspace.given(language)}, overrides=overrides)
+    folder = None if out == AUTO else tracking.user_path(out)
+    if source in (workspace.BUILTIN, AUTO):
+        corpus, existed = workspace.builtin_corpus(options, folder)
+    else:
+        corpus, existed = stage.prepare(workspace.source(source, **layout), folder or workspace.corpus_folder(source), options)
+    return {"folder": corpus.folder, "existed": existed, **corpus.meta}, present.corpus(corpus, existed)
+
+
+@cli.command()
+@click.option("--data", default=AUTO, help="Prepared corpus (default: the built-in one, made if absent).")
+@click.option("--model", default=AUTO, help="Hub id or folder of a CTC model, or scratch (the default).")
+@click.option("--recipe", default=AUTO, help="Recipe name or YAML file (default: scratch for a model from scratch).")
+@click.option("--epochs", default=AUTO, help="Passes over the training data, e.g. 40 or 0.5.")
+@click.option("--max-steps", default=AUTO, help="Optimizer steps, instead of epochs.")
+@click.option("--resume", default=NEVER, help="Run id to go on with; auto: the newest unfinished run of this very training, if any.")
+@configurable
+@common
+def train(data: str, model: str, recipe: str, epochs: str, max_steps: str, resume: str, overrides: list[str]) -> tuple[Any, str]:
+    """Train a model in an MLflow run, where curves, checkpoints and the best model are kept."""
+    from . import present
+    from .training import request
+
+    options = {"model.name": model, "trainer.num_train_epochs": epochs, "trainer.max_steps": max_steps}
+    chosen = {key: value for key, value in options.items() if value != AUTO}
+    result = request.train(None if data == AUTO else data, None if recipe == AUTO else recipe, chosen, overrides, None if resume == NEVER else resume)
+    return asdict(result), present.training(result)
+
+
+@cli.command()
+@click.option("--model", default=f"models:/{MODEL_NAME}@champion", show_default=True, help="models:/NAME@ALIAS, run id, folder or hub id.")
+@click.option("--csv", default=AUTO, help="Held-out table or manifest (default: the built-in corpus's).")
+@reading
+@click.option("--out", default=AUTO, help="Folder for copies of the tables.")
+@common
+def evaluate(model: str, csv: str, layout: dict[str, str], out: str) -> tuple[Any, str]:
+    """Score any model on a held-out table: WER, CER, errors by kind, speed, the worst utterances."""
+    from . import present, tracking, workspace
+    from .scoring import evaluate as stage
+
+    result = stage.evaluate(model, workspace.held_out(csv, layout), None if out == AUTO else tracking.user_path(out))
+    return asdict(result), present.scores(result, f"{model} on {csv if csv != AUTO else 'the built-in held-out set'}")
+
+
+@cli.command()
+@click.option("--run", "run_id", default=AUTO, help="Run id, or latest (the default where no model is given).")
+@click.option("--model", default=AUTO, help="A stock model instead: hub id or folder.")
+@click.option("--name", default=MODEL_NAME, show_default=True, help="Registered model.")
+@click.option("--alias", type=click.Choice(["auto", "candidate", "baseline"]), default="auto", show_default=True, help="auto: baseline for a name without one, else candidate.")
+@common
+def register(run_id: str, model: str, name: str, alias: str) -> tuple[Any, str]:
+    """Make a run's best model, or a stock model, the next version of a registered model."""
+    from . import present
+    from .registry import versions
+
+    stock = None if model == AUTO else model
+    result = versions.register(name, ("latest" if not stock else None) if run_id == AUTO else run_id, stock, alias)
+    return {**asdict(result), "uri": result.uri}, present.registered(result)
+
+
+@cli.command()
+@click.option("--name", default=MODEL_NAME, show_default=True, help="Registered model.")
+@click.option("--csv", default=AUTO, help="Held-out table or manifest (default: the built-in corpus's).")
+@reading
+@click.option("--baseline", default=AUTO, help="Alias or version (default: champion, else baseline).")
+@click.option("--candidate", default=AUTO, help="Alias or version (default: candidate).")
+@click.option("--first", type=click.BOOL, is_flag=False, flag_value=True, default=False, help="Promote a lone model whose WER is at most gate.max_wer.")
+@configurable
+@common
+def compare(name: str, csv: str, layout: dict[str, str], baseline: str, candidate: str, first: bool, overrides: list[str]) -> tuple[Any, str]:
+    """Score candidate and baseline on a held-out table; the candidate becomes champion if it is better beyond chance."""
+    from . import config, present, workspace
+    from .registry import promotion
+
+    gate = config.resolve(overrides=overrides).gate
+    result = promotion.compare(name, workspace.held_out(csv, layout), gate, workspace.given(baseline), workspace.given(candidate), first)
+    return asdict(result), present.decision(result)
+
+
+@cli.command()
+@click.argument("audio", nargs=-1, required=True)
+@click.option("--model", default=f"models:/{MODEL_NAME}@champion", show_default=True, help="models:/NAME@ALIAS, run id, folder or hub id.")
+@common
+def transcribe(audio: tuple[str, ...], model: str) -> tuple[Any, str]:
+    """Transcribe audio files."""
+    from .scoring import transcripts
+
+    rows = transcripts.transcribe_files(model, audio)
+    return {"transcripts": rows}, "\n".join(f"{row['audio']}: {row['text']}   (confidence {row['confidence']:.2f}, {row['duration']:.1f} s)" for row in rows)
+
+
+@cli.command()
+@common
+def recipes() -> tuple[Any, str]:
+    """List the recipes: settings that come with asrx."""
+    from . import config
+
+    described = {name: config.recipe_summary(name) for name in config.recipe_names()}
+    width = max(map(len, described))
+    return {"recipes": described}, "\n".join(f"{name.ljust(width)}  {summary}" for name, summary in described.items())
+
+
+def main() -> None:
+    """Run the command line: exit status 0, 2 for a user's mistake (one line, no traceback), 130 if interrupted."""
+    _set_up()
+    try:
+        cli.main(prog_name="asrx", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message() + (f" (see {error.ctx.command_path} --help)" if getattr(error, "ctx", None) else ""))
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("asrx: interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except AsrxError as error:
+        _fail(str(error))
+    except Exception as error:
+        if "--debug" in sys.argv or not _disk_full(error):
+            raise
+        _fail(f"the disk is full ({getattr(error, 'filename', None) or 'no file name'}): free some space, or set ASRX_HOME to another disk, and run the command again")
+
+
+def _fail(message: str) -> None:
+    if "--debug" in sys.argv and sys.exc_info()[0]:
+        raise
+    if "--json" in sys.argv:
+        click.echo(json.dumps({"error": message}, ensure_ascii=False))
+    click.echo(f"asrx: {' '.join(message.split())}", err=True)
+    sys.exit(MISUSE)
+
+
+def _disk_full(error: BaseException | None) -> bool:
+    """Whether ENOSPC, EDQUOT or sqlite's own word for it is at the root of an error."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(error) or "No space left" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ConfigError(f"--overrides {text}: {error}") from None
+
+
+def _set_up() -> None:
+    """Logs to standard error; bars of libraries off, before they are imported.
+
+    OpenMP's threads sleep while they wait: where another program has a core, spinning ones slow a training down 30-fold.
+    """
+    logging.basicConfig(level=logging.WARNING, format="asrx: %(message)s", stream=sys.stderr)
+    logging.getLogger("asrx").setLevel(logging.INFO)
+    for name, value in (("OMP_WAIT_POLICY", "PASSIVE"), ("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false"), ("TOKENIZERS_PARALLELISM", "false"), ("TRANSFORMERS_VERBOSITY", "error"),
+                        ("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"), ("HF_HUB_DISABLE_TELEMETRY", "1"), ("MPLBACKEND", "Agg")):  # fmt: skip
+        os.environ.setdefault(name, value)

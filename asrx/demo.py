@@ -1,0 +1,75 @@
+"""The whole way on the built-in corpus. A second run continues from what is there."""
+
+import logging
+import shlex
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from . import present, tracking, workspace
+from .config import resolve
+from .corpus.prepare import Source
+from .registry import promotion, versions
+from .registry.promotion import Decision
+from .training.train import Training, train
+
+log = logging.getLogger("asrx")
+
+BASELINE_RECIPE, CANDIDATE_RECIPE = "demo-baseline", "demo-candidate"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo did."""
+
+    baseline: Training
+    candidate: Training
+    decision: Decision
+    seconds: float
+    clip: Path  # a held-out recording to try
+
+    def as_dict(self) -> dict[str, Any]:
+        """For --json."""
+        return {"baseline": asdict(self.baseline), "candidate": asdict(self.candidate), "decision": asdict(self.decision), "seconds": round(self.seconds, 1)}
+
+    def text(self) -> str:
+        """The table and the next three commands."""
+        python = "python" if shlex.quote(sys.executable) == "python" else shlex.quote(sys.executable)
+        model = f"models:/{self.decision.name}@champion"
+        environment = f"MLFLOW_TRACKING_URI={tracking.tracking_uri()} "
+        load = f'{environment}{python} -c \'import mlflow; print(mlflow.pyfunc.load_model("{model}").predict("{self.clip}"))\''
+        return "\n".join([
+            "", f"The whole way, in {self.seconds:.0f} s", "", present.decision(self.decision), "",
+            "next:",
+            f"  {python} -m mlflow ui --backend-store-uri {tracking.tracking_uri()}    # curves, samples, models, decisions",
+            f"  {load}",
+            f"  {environment}{python} -m asrx transcribe {self.clip}",
+        ])  # fmt: skip
+
+
+def run(name: str) -> Demo:
+    """Prepare, train a baseline and a candidate, register both, compare them on held-out speakers, promote the better one."""
+    started = time.perf_counter()
+    client = tracking.connect()
+    with tracking.run("demo", "demo", client) as parent:
+        _say(1, "the built-in corpus")
+        corpus, _ = workspace.builtin_corpus()
+        source = workspace.builtin_source()
+        _say(2, "a baseline, trained on a quarter of the data")
+        baseline = train(corpus, resolve(BASELINE_RECIPE), name="demo baseline", parent=parent.id, reuse=True)
+        versions.register(name, run_id=baseline.run_id)
+        _say(3, "a candidate, trained on all of it")
+        candidate = train(corpus, resolve(CANDIDATE_RECIPE), name="demo candidate", parent=parent.id, reuse=True)
+        registered = versions.register(name, run_id=candidate.run_id)
+        _say(4, "the two on held-out speakers")
+        held_out = Source(str(source / "test.csv"))
+        decision = promotion.compare(name, held_out, resolve().gate, candidate=registered.version, parent=parent.id)
+        parent.note(f"{decision.outcome}: {decision.reason}")
+    clip = source / "clips" / sorted(path.name for path in (source / "clips").iterdir())[0]
+    return Demo(baseline, candidate, decision, time.perf_counter() - started, clip)
+
+
+def _say(step: int, what: str) -> None:
+    log.info("[%d/4] %s", step, what)

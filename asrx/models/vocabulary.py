@@ -1,0 +1,50 @@
+"""Character vocabularies of CTC models: built from the training text, or judged as a checkpoint brought them."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..errors import ModelError
+
+BLANK, UNKNOWN, DELIMITER = "<pad>", "<unk>", "|"
+
+
+def build(texts: Iterable[str], options: dict[str, Any]) -> Any:
+    """A Wav2Vec2CTCTokenizer with every character of `texts` (white space is the word delimiter).
+
+    Characters only of the training text: one that is new in the held-out text is an error that must be seen.
+    Raises ModelError if the text has fewer than two characters.
+    """
+    import tempfile
+
+    from transformers import Wav2Vec2CTCTokenizer
+
+    characters = sorted({character for text in texts for character in text} - {" ", DELIMITER})
+    if len(characters) < 2:
+        raise ModelError(f"the training text has {len(characters)} different characters; nothing can be learned from it")
+    tokens = [BLANK, UNKNOWN, DELIMITER, *characters]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "vocab.json"
+        path.write_text(json.dumps({token: index for index, token in enumerate(tokens)}, ensure_ascii=False), encoding="utf-8")
+        settings = {"pad_token": BLANK, "unk_token": UNKNOWN, "word_delimiter_token": DELIMITER, "bos_token": None, "eos_token": None}
+        return Wav2Vec2CTCTokenizer(str(path), **{**settings, **options})
+
+
+def case_of(tokenizer: Any) -> str | None:
+    """`upper` or `lower` if the vocabulary has letters of one case only, else None."""
+    letters = {token for token in tokenizer.get_vocab() if len(token) == 1 and token.lower() != token.upper()}
+    upper, lower = any(token == token.upper() for token in letters), any(token == token.lower() for token in letters)
+    if upper == lower:
+        return None
+    return "upper" if upper else "lower"
+
+
+def unknown_share(tokenizer: Any, texts: Iterable[str]) -> tuple[float, list[str]]:
+    """Share of characters that the vocabulary lacks, and which, most frequent first."""
+    from collections import Counter
+
+    known = set(tokenizer.get_vocab()) | {" "}
+    counts = Counter(character for text in texts for character in text)
+    missing = Counter({character: count for character, count in counts.items() if character not in known})
+    return missing.total() / max(1, counts.total()), [character for character, _ in missing.most_common()]

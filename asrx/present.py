@@ -1,0 +1,84 @@
+"""Results as text for people."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from .tracking import tracking_uri
+
+
+def per_cent(rate: float | None) -> str:
+    """A fraction as per cent, or a dash."""
+    return "–" if rate is None else f"{100 * rate:.2f} %"
+
+
+def table(rows: Sequence[Sequence[Any]]) -> str:
+    """Columns side by side; the first one is the name of the row."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in texts) for column in range(len(texts[0]))]
+    return "\n".join("  " + "   ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in texts)
+
+
+def corpus(prepared: Any, existed: bool) -> str:
+    """What prepare made."""
+    splits = prepared.meta["splits"]
+    rows = [("split", "utterances", "hours", "shards"), *((name, f"{item['utterances']:,}", f"{item['hours']:.2f}", item["shards"]) for name, item in splits.items())]
+    rejected = prepared.meta["rejected"]
+    left_out = ", ".join(f"{rule} {count:,}" for rule, count in rejected.items()) or "none"
+    lines = [f"{prepared.folder}: {'nothing to do, the corpus is up to date' if existed else 'prepared'}", table(rows), f"  rejected: {left_out}"]
+    if rejected:
+        lines.append(f"  each with its reason: {prepared.folder / 'rejected.csv'}")
+    return "\n".join([*lines, "", next_commands(f"asrx train --data {prepared.folder}")])
+
+
+def training(result: Any) -> str:
+    """What a training ended with."""
+    rows = [("WER", per_cent(result.wer)), ("CER", per_cent(result.cer)), ("best step", f"{result.best_step:,} of {result.steps:,}"),
+            ("run", result.run_id), ("model", result.model_uri), ("folder", result.folder)]  # fmt: skip
+    return "\n".join(["Best model, on the validation set", table(rows), "", next_commands(f"asrx register --run {result.run_id}", ui())])
+
+
+def scores(result: Any, name: str) -> str:
+    """The figures of an evaluation."""
+    rows = [
+        ("WER", per_cent(result.wer)), ("CER", per_cent(result.cer)), ("sentence error rate", per_cent(result.sentence_error_rate)),
+        ("substitutions", f"{result.substitutions:,}"), ("insertions", f"{result.insertions:,}"), ("deletions", f"{result.deletions:,}"),
+        ("utterances, words", f"{result.utterances:,}, {result.words:,}"), ("speed (RTFx)", "–" if result.rtfx is None else f"{result.rtfx:,.0f} x real time, {result.hardware}, warmed up"),
+        ("unusable recordings", f"{result.failed:,}"), ("run", result.run_id),
+    ]  # fmt: skip
+    warning = [f"  the model was trained on {result.trained_on} of these recordings: the figures are too good"] if result.trained_on else []
+    return "\n".join([name, table(rows), *warning])
+
+
+def registered(result: Any) -> str:
+    """A version and its alias."""
+    verb = "is version" if result.already else "registered as version"
+    alias = f", alias {result.alias}" if result.alias else ""
+    following = "asrx compare" if result.alias == "candidate" else "asrx train    # a candidate, then asrx register and asrx compare"
+    named = f" --name {result.name}" if result.name != "asrx" and result.alias == "candidate" else ""
+    return f"{result.name}: {verb} {result.version}{alias} ({result.model_uri})\n\n{next_commands(following + named)}"
+
+
+def decision(result: Any) -> str:
+    """A comparison as a table with its decision."""
+    sides = [(f"candidate (version {result.candidate})", per_cent(result.candidate_wer))]
+    if result.baseline:
+        sides.insert(0, (f"baseline (version {result.baseline})", per_cent(result.baseline_wer)))
+    rows = [("", "WER"), *sides]
+    if result.low is not None:
+        interval = f"{100 * result.low:+.2f} to {100 * result.high:+.2f} points"
+        rows += [(f"difference, {result.confidence:.0%} interval", f"{100 * result.difference:+.2f} points, {interval}")]
+    unit = "speakers" if result.clustered_by == "speaker" else "utterances, speakers unknown"
+    rows += [("held-out set", f"{result.utterances:,} utterances, {result.words:,} words, {result.clusters} {unit}"),
+             ("decision", result.outcome.upper() + (" (standing, nothing new to compare)" if result.standing else "")), ("because", result.reason),
+             ("champion", f"models:/{result.name}@champion is version {result.champion}" if result.champion else "none yet")]  # fmt: skip
+    return table(rows)
+
+
+def ui() -> str:
+    """The command that shows the runs in a browser."""
+    return f"mlflow ui --backend-store-uri {tracking_uri()}" if not tracking_uri().startswith("http") else f"open {tracking_uri()}"
+
+
+def next_commands(*commands: str) -> str:
+    """What to type next."""
+    return "\n".join(["next:", *(f"  {command}" for command in commands)])

@@ -1,0 +1,162 @@
+"""Versions and aliases in MLflow's model registry."""
+
+import logging
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import packaging, tracking
+from ..errors import ConfigError, RegistryError, nearest
+from ..models import loading
+from ..scoring.scored_models import from_folder, run_model_uri
+
+log = logging.getLogger("asrx")
+
+CHAMPION, CANDIDATE, BASELINE, PREVIOUS, AUTO = "champion", "candidate", "baseline", "previous", "auto"
+SOURCE_RUN, MODEL_DIGEST = "asrx.run_id", "asrx.model_digest"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A registered version."""
+
+    name: str
+    version: str
+    alias: str | None
+    model_uri: str
+    already: bool = False
+
+    @property
+    def uri(self) -> str:
+        """As MLflow loads it."""
+        return f"models:/{self.name}/{self.version}"
+
+
+def register(name: str, run_id: str | None = None, model: str | None = None, alias: str = AUTO, parent: str | None = None) -> Registered:
+    """Register the best model of a run (`run_id`: an id or `latest`) or a stock `model` (hub id or folder) as the next version of `name`.
+
+    A model that is a version already stays that version. `alias` auto: `baseline` while the name has neither champion nor
+    baseline, else `candidate`. Raises RegistryError, TrackingError or ModelError if there is no such run or model.
+    """
+    if bool(run_id) == bool(model):
+        raise ConfigError("register takes a run (--run RUN_ID or latest) or a model (--model HUB_ID or folder), one of the two")
+    _check_name(name)
+    client = tracking.connect()
+    if run_id:
+        run = _training(client, run_id)
+        uri = run_model_uri(client, run.info.run_id)
+        known = _version_of(client, name, SOURCE_RUN, run.info.run_id)
+        tags = {SOURCE_RUN: run.info.run_id, **_evidence(run)}
+    else:
+        folder = loading.locate(str(tracking.user_path(model)) if tracking.user_path(model).exists() else model)
+        digest = packaging.model_digest(folder)
+        known = _version_of(client, name, MODEL_DIGEST, digest)
+        uri = known.source if known else _log_stock(client, folder, model, parent)
+        tags = {MODEL_DIGEST: digest, "asrx.stock": model}
+    version = known.version if known else _create(client, name, uri, tags)
+    return Registered(name, str(version), _give_alias(client, name, str(version), alias, bool(known)), uri, bool(known))
+
+
+def aliases(client: Any, name: str) -> dict[str, str]:
+    """Alias → version number of a registered model. RegistryError, naming what there is, if the model is not there."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = client.get_registered_model(name).aliases
+    except MlflowException:
+        known = [model.name for model in client.search_registered_models()]
+        names = f"registered: {', '.join(known)}" if known else "nothing is registered yet; see asrx register"
+        raise RegistryError(f"there is no registered model '{name}'{nearest(name, known)}; {names}") from None
+    return {key: str(value) for key, value in found.items()}
+
+
+def version_number(client: Any, name: str, wanted: str) -> str:
+    """The version that an alias or number names. RegistryError if there is none."""
+    from mlflow.exceptions import MlflowException
+
+    known = aliases(client, name)
+    if wanted in known:
+        return known[wanted]
+    if wanted.isdigit():
+        try:
+            return str(client.get_model_version(name, wanted).version)
+        except MlflowException:
+            numbers = sorted(int(item.version) for item in client.search_model_versions(f"name = '{name}'"))
+            raise RegistryError(f"{name} has no version {wanted}; it has {', '.join(map(str, numbers)) or 'none'}") from None
+    shown = ", ".join(f"{alias} (version {number})" for alias, number in sorted(known.items())) or "no aliases"
+    raise RegistryError(f"{name} has no alias '{wanted}'{nearest(wanted, known)}; it has {shown}")
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or any(character in name for character in "/:@%\"'"):
+        raise ConfigError(f"'{name}' cannot be the name of a registered model: it must not be empty or hold / : @ % or quotes")
+
+
+def _training(client: Any, run_id: str) -> Any:
+    if run_id != "latest":
+        return tracking.find_run(client, run_id)
+    run = tracking.latest_run(client, f"tags.`{tracking.KIND}` = 'train' and tags.`{tracking.OUTCOME}` = 'finished'")
+    if not run:
+        raise RegistryError("there is no finished training to register; see asrx train")
+    return run
+
+
+def _version_of(client: Any, name: str, tag: str, value: str) -> Any | None:
+    versions = client.search_model_versions(f"name = '{name}'")
+    return next((version for version in versions if version.tags.get(tag) == value), None)
+
+
+def _evidence(run: Any) -> dict[str, str]:
+    """Validation figures for the version's page in the registry."""
+    metrics = run.data.metrics
+    return {f"asrx.validation_{key}": f"{metrics[f'best/{key}']:.4f}" for key in ("wer", "cer") if f"best/{key}" in metrics}
+
+
+def _create(client: Any, name: str, uri: str, tags: dict[str, str]) -> str:
+    import mlflow
+
+    logging.getLogger("mlflow.tracking._model_registry.fluent").setLevel(logging.WARNING)
+    with packaging.output_to_stderr():
+        return str(mlflow.register_model(uri, name, tags=tags).version)
+
+
+def _log_stock(client: Any, folder: Path, model: str, parent: str | None) -> str:
+    from_folder(folder, model)  # a model that cannot transcribe must not get a version
+    with tracking.run("register", f"stock {Path(model).name}", client, parent=parent) as run, tempfile.TemporaryDirectory() as temporary:
+        clean = Path(temporary) / "model"
+        _copy_model_files(folder, clean)
+        facts = packaging.Facts(base=model)
+        uri = packaging.log_model(run, clean, facts, [], _tone())
+        run.tags({packaging.MODEL_URI: uri})
+    return uri
+
+
+def _copy_model_files(folder: Path, target: Path) -> None:
+    """Only what the recognizer reads: a hub snapshot may hold other formats of the same weights."""
+    import shutil
+
+    target.mkdir()
+    for path in folder.iterdir():
+        if path.is_file() and path.suffix in (".json", ".safetensors", ".txt", ".model") and path.name != "best.json":
+            shutil.copyfile(path.resolve(), target / path.name)
+    if (folder / packaging.TRAINED_ON).is_file():
+        shutil.copyfile(folder / packaging.TRAINED_ON, target / packaging.TRAINED_ON)
+
+
+def _tone() -> np.ndarray:
+    """A second of a quiet tone: an input example where no recording is at hand."""
+    return (2_000 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).astype(np.int16)
+
+
+def _give_alias(client: Any, name: str, version: str, alias: str, already: bool) -> str | None:
+    known = aliases(client, name)
+    own = [key for key, value in known.items() if value == version]
+    if alias == AUTO:
+        if already and own:
+            return own[0]
+        alias = CANDIDATE if CHAMPION in known or BASELINE in known else BASELINE
+    client.set_registered_model_alias(name, alias, version)
+    return alias

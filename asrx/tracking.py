@@ -1,0 +1,346 @@
+"""MLflow runs: where they are kept, their parameters, metrics, artifacts and outcome. The only writer to MLflow's tracking side."""
+
+import json
+import logging
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from . import config
+from .errors import AsrxError, TrackingError
+from .files import write_text
+from .journal import Journal
+
+log = logging.getLogger("asrx")
+
+EXPERIMENT = "asrx"
+DEFAULT_EXPERIMENT_ID = "0"
+OUTCOME, KIND, MOVED = "asrx.outcome", "asrx.kind", "asrx.moved_to"
+SYSTEM_METRICS_PERIOD = 10.0  # s
+REACHABLE_WITHIN = 5.0  # s
+LIBRARIES = ("mlflow", "torch", "torchaudio", "transformers", "datasets", "soundfile", "soxr", "jiwer", "numpy")
+
+
+def launch_folder() -> Path:
+    """The folder that a person's relative paths mean: where `mlflow run` was typed, not the project that it runs.
+
+    A project's command runs in the project's folder, which for a git URI is a temporary clone. The process that launched it
+    is the nearest ancestor without this run's id in its environment.
+    """
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if not run_id:
+        return Path.cwd()
+    import psutil
+
+    try:
+        for ancestor in psutil.Process().parents():
+            if ancestor.environ().get("MLFLOW_RUN_ID") != run_id:
+                return Path(ancestor.cwd())
+    except psutil.Error:
+        pass
+    return Path.cwd()
+
+
+def user_path(text: str) -> Path:
+    """A path as a person typed it, absolute."""
+    return (launch_folder() / Path(text).expanduser()).absolute()
+
+
+def tracking_uri() -> str:
+    """The tracking store: MLFLOW_TRACKING_URI, else MLflow's default, with relative sqlite paths made absolute."""
+    import mlflow
+
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or mlflow.get_tracking_uri()
+    if uri.startswith("sqlite:///") and not uri.startswith("sqlite:////") and ":memory:" not in uri:
+        uri = f"sqlite:///{launch_folder() / uri.removeprefix('sqlite:///')}"
+    return uri
+
+
+def connect() -> Any:
+    """An MlflowClient on a store that answers. TrackingError, within seconds, if it does not."""
+    import mlflow
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    uri = tracking_uri()
+    if uri.startswith(("http://", "https://")):
+        _check_server(uri)
+    mlflow.set_tracking_uri(uri)
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default of 7 blocks a call for 247 s
+    client = mlflow.MlflowClient()
+    try:
+        client.search_experiments(max_results=1)
+    except Exception as error:  # stores raise their drivers' errors; all of them mean that runs cannot be kept there
+        reason = " ".join(str(error).split())[:200]
+        raise TrackingError(f"the tracking store {uri} cannot be used: {reason}; set MLFLOW_TRACKING_URI") from None
+    return client
+
+
+def home() -> Path:
+    """ASRX_HOME for the tracking store in use."""
+    return config.home(tracking_uri())
+
+
+def _check_server(uri: str) -> None:
+    import requests
+
+    try:
+        status = requests.get(uri.rstrip("/") + "/health", timeout=REACHABLE_WITHIN).status_code
+    except requests.RequestException as error:
+        raise TrackingError(f"the tracking server {uri} cannot be reached ({type(error).__name__}); is it running? See MLFLOW_TRACKING_URI") from None
+    if status >= 500:
+        raise TrackingError(f"the tracking server {uri} answers with status {status}; look at its log")
+
+
+def experiment_id(client: Any) -> str:
+    """The experiment that a new run belongs to: the one a person named, else `asrx`, made if absent."""
+    named = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    if named and named != DEFAULT_EXPERIMENT_ID:
+        return named
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+    found = client.get_experiment_by_name(name)
+    if found:
+        if found.lifecycle_stage == "deleted":
+            raise TrackingError(f"the experiment '{name}' was deleted; restore it, or name another with MLFLOW_EXPERIMENT_NAME")
+        return found.experiment_id
+    uri = tracking_uri()
+    location = (Path(uri.removeprefix("sqlite:///")).parent / "mlruns").as_uri() + f"/{name}" if uri.startswith("sqlite:////") else None
+    try:
+        return client.create_experiment(name, artifact_location=location)
+    except Exception:  # another process made it between the two calls
+        found = client.get_experiment_by_name(name)
+        if not found:
+            raise
+        return found.experiment_id
+
+
+class Run:
+    """One MLflow run of asrx. Metrics are journaled; what a person reads is logged as it happens."""
+
+    def __init__(self, client: Any, run_id: str) -> None:
+        self.client, self.id = client, run_id
+        self.info = client.get_run(run_id).info
+        self.folder = home() / "runs" / run_id
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._journal = Journal(home() / "journals", run_id, self._deliver)
+        self._sampler = _SystemMetrics(self)
+
+    def metrics(self, values: dict[str, float | None], step: int = 0) -> None:
+        """Record metrics; None and values that are not finite are left out."""
+        self._journal.add({key: value for key, value in values.items() if value is not None}, step)
+
+    def params(self, values: dict[str, Any]) -> None:
+        """Log parameters that are not there yet; one that differs is left as it was first logged."""
+        from mlflow.entities import Param
+
+        known = self.client.get_run(self.id).data.params
+        new = [Param(key, str(value)[:6000]) for key, value in values.items() if key not in known]
+        for start in range(0, len(new), 100):
+            self.client.log_batch(self.id, params=new[start : start + 100])
+
+    def tags(self, values: dict[str, Any]) -> None:
+        """Set tags."""
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(self.id, tags=[RunTag(key, str(value)) for key, value in values.items()])
+
+    def text(self, name: str, content: str) -> None:
+        """An artifact from text, now. The file is kept in the run's folder, too."""
+        path = self.folder / name
+        write_text(path, content)
+        self.artifact(path, str(Path(name).parent) if Path(name).parent != Path(".") else None)
+
+    def artifact(self, path: Path, folder: str | None = None) -> None:
+        """Upload a file, now."""
+        self.client.log_artifact(self.id, str(path), folder)
+
+    def text_later(self, name: str, content: str) -> None:
+        """As `text`, but in the background: a server that is down costs nothing."""
+        path = self.folder / name
+        write_text(path, content)
+        self._journal.later(name, lambda: self.client.log_artifact(self.id, str(path)))
+
+    def note(self, text: str) -> None:
+        """The description that the run's page shows."""
+        self.tags({"mlflow.note.content": text})
+
+    def dataset(self, name: str, digest: str, source: str, profile: dict[str, Any], context: str) -> None:
+        """Log a data set as the run's input."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(name, digest[:36], "local", json.dumps({"uri": source}), None, json.dumps(profile))
+        self.client.log_inputs(self.id, [DatasetInput(dataset, [InputTag("mlflow.data.context", context)])])
+
+    def configuration(self, options: config.Config) -> None:
+        """Resolved options, versions and config.yaml. Prefixed: `mlflow run` logs the raw parameters under their own names."""
+        self.params({f"config.{key}": value for key, value in options.flat().items()})
+        self.params({f"version.{name}": value for name, value in library_versions().items()})
+        self.text("config.yaml", options.yaml())
+
+    def close(self, outcome: str) -> None:
+        """End the run: `finished`, `failed` or `interrupted` in a tag, MLflow's status beside it."""
+        self._sampler.stop()
+        arrived = self._journal.close()
+        status = {"finished": "FINISHED", "interrupted": "KILLED"}.get(outcome, "FAILED")
+        try:
+            self.tags({OUTCOME: outcome})
+            self.client.set_terminated(self.id, status)
+        except Exception as error:  # the run is over and its results are on disk; the server is told by the next command
+            log.warning("MLflow was not told that run %s %s (%s)", self.id, outcome, " ".join(str(error).split())[:160])
+        if not arrived:
+            log.warning("some metrics of run %s have not reached MLflow; they are kept in %s", self.id, home() / "journals")
+
+    def watch_system(self) -> None:
+        """Sample processor, memory, disk, network and GPU in the background."""
+        self._sampler.start()
+
+    def _deliver(self, run_id: str, points: list[dict[str, Any]]) -> None:
+        from mlflow.entities import Metric
+
+        self.client.log_batch(run_id, metrics=[Metric(point["k"], point["v"], point["t"], point["s"]) for point in points])
+
+
+@contextmanager
+def run(kind: str, name: str, client: Any | None = None, run_id: str | None = None, parent: str | None = None) -> Iterator[Run]:
+    """A run of asrx, open for the length of the block and closed with its true outcome.
+
+    `run_id` continues that run. Otherwise the run that `mlflow run` made is used, unless it landed in `Default` or the
+    block is nested in `parent`: then a new one is made in the experiment `asrx` and the empty one is deleted.
+    """
+    client = client or connect()
+    run_id = run_id or _start(client, kind, name, parent)
+    current = Run(client, run_id)
+    try:
+        client.update_run(run_id, status="RUNNING")
+        current.tags({KIND: kind, OUTCOME: "running"})
+        yield current
+    except KeyboardInterrupt:
+        current.close("interrupted")
+        raise
+    except BaseException as error:
+        current.tags({"asrx.error": " ".join(str(error).split())[:500] or type(error).__name__})
+        current.close("failed")
+        raise
+    current.close("finished" if _outcome(client, run_id) == "running" else _outcome(client, run_id))
+
+
+def _outcome(client: Any, run_id: str) -> str:
+    return client.get_run(run_id).data.tags.get(OUTCOME, "running")
+
+
+def _start(client: Any, kind: str, name: str, parent: str | None) -> str:
+    from mlflow.tracking.context.registry import resolve_tags
+
+    wrapper = wrapper_run(client) if parent is None else None
+    if wrapper and wrapper.info.experiment_id == experiment_id(client):
+        return wrapper.info.run_id
+    tags = {key: value for key, value in (wrapper.data.tags if wrapper else {}).items() if key.startswith(("mlflow.project", "mlflow.source"))}
+    tags = {**resolve_tags(), **tags, KIND: kind, **({"mlflow.parentRunId": parent} if parent else {})}
+    tags.pop("mlflow.runName", None)
+    made = client.create_run(experiment_id(client), tags=tags, run_name=name)
+    if wrapper:
+        for key, value in wrapper.data.params.items():
+            client.log_param(made.info.run_id, key, value)
+        retire_wrapper(client, made.info.run_id)
+    return made.info.run_id
+
+
+def wrapper_run(client: Any) -> Any | None:
+    """The run that `mlflow run` made for this process and that nothing was written to yet."""
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if not run_id:
+        return None
+    wrapper = client.get_run(run_id)
+    unused = KIND not in wrapper.data.tags and wrapper.info.lifecycle_stage == "active"
+    return wrapper if unused else None
+
+
+def retire_wrapper(client: Any, run_id: str) -> None:
+    """Delete the run that `mlflow run` made, as `run_id` is the one that goes on; commands given its id find that one."""
+    wrapper = wrapper_run(client)
+    if wrapper and wrapper.info.run_id != run_id:
+        client.set_tag(wrapper.info.run_id, MOVED, run_id)
+        client.set_terminated(wrapper.info.run_id, "FINISHED")
+        client.delete_run(wrapper.info.run_id)
+        log.info("this run goes on as %s in experiment '%s'", run_id, EXPERIMENT)
+
+
+def find_run(client: Any, run_id: str) -> Any:
+    """The run with an id, or that it was moved to. TrackingError if there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = client.get_run(run_id)
+        moved = found.data.tags.get(MOVED)
+        return client.get_run(moved) if moved else found
+    except MlflowException:
+        raise TrackingError(f"there is no run {run_id} in {tracking_uri()}; `mlflow ui` or `asrx register --run latest` know the runs") from None
+
+
+def latest_run(client: Any, filter_string: str) -> Any | None:
+    """The newest run that matches, in any experiment."""
+    experiments = [item.experiment_id for item in client.search_experiments()]
+    found = client.search_runs(experiments, filter_string, max_results=1, order_by=["attributes.start_time DESC"])
+    return found[0] if found else None
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and the libraries that results depend on."""
+    versions = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+class _SystemMetrics:
+    """MLflow's own monitors, sampled into the journal: step = seconds since the start of the run."""
+
+    def __init__(self, owner: Run) -> None:
+        self._owner, self._thread, self._stop = owner, None, None
+
+    def start(self) -> None:
+        import threading
+
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="asrx-system", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self._thread:
+            self._stop.set()
+            self._thread.join()
+
+    def _loop(self) -> None:
+        monitors = self._monitors()
+        while True:
+            for monitor in monitors:
+                monitor.collect_metrics()
+                values = {f"system/{key}": float(value) for key, value in monitor.aggregate_metrics().items()}
+                self._owner.metrics(values, int(time.time() - self._owner.info.start_time / 1000))
+                monitor.clear_metrics()
+            if self._stop.wait(SYSTEM_METRICS_PERIOD):
+                return
+
+    def _monitors(self) -> list[Any]:
+        from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
+        from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
+        from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
+        from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
+
+        monitors = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
+        try:
+            return [*monitors, GPUMonitor()]
+        except Exception:  # without an NVIDIA driver or its Python binding there is nothing to sample
+            return monitors
+
+
+__all__ = ["AsrxError", "Run", "connect", "find_run", "home", "latest_run", "run", "tracking_uri", "user_path"]

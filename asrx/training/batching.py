@@ -1,0 +1,125 @@
+"""Which utterances a step sees. One plan of batches for the whole run: a resumed training finds its place by counting."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from ..config import Batch
+from ..corpus.shards import Split
+from ..recognizer.audio import to_float
+from . import augmentation
+
+BUCKET_BATCHES = 50  # batches' worth of shuffled utterances that are sorted by length together
+
+
+@dataclass(frozen=True)
+class Item:
+    """An utterance in an epoch; with `partner`, followed by a second one."""
+
+    epoch: int
+    index: int
+    partner: int | None = None
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """All micro-batches of a run, in order. It is the batch sampler of the only pass that Trainer makes."""
+
+    batches: list[list[Item]]
+    epoch_ends: list[int]  # number of micro-batches after each epoch
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def epoch_after(self, batches: int) -> float:
+        """Epochs that are done after a number of micro-batches, with the share of the current one."""
+        done = int(np.searchsorted(self.epoch_ends, batches, side="right"))
+        if done == len(self.epoch_ends):
+            return float(done)
+        start = self.epoch_ends[done - 1] if done else 0
+        return done + (batches - start) / (self.epoch_ends[done] - start)
+
+
+def plan_batches(
+    seconds: np.ndarray, speakers: Sequence[str], epochs: float, micro_batches: int, size: int, options: Batch, concatenate: float, seed: int
+) -> BatchPlan:
+    """Shuffled batches of similar lengths: `size` utterances, or `batch.seconds` of audio, each.
+
+    `seconds`: duration of each utterance in s. Ends after `epochs`, or after `micro_batches` if positive.
+    """
+    batches: list[list[Item]] = []
+    ends: list[int] = []
+    while len(ends) < ceil(epochs) if micro_batches <= 0 else len(batches) < micro_batches:
+        batches += _epoch(seconds, speakers, len(ends), size, options, concatenate, seed)
+        ends.append(len(batches))
+    if micro_batches <= 0 and epochs % 1:
+        last = ends[-2] if len(ends) > 1 else 0
+        micro_batches = max(1, last + ceil((ends[-1] - last) * (epochs % 1)))
+    return BatchPlan(batches[:micro_batches] if micro_batches > 0 else batches, ends)
+
+
+def _epoch(seconds: np.ndarray, speakers: Sequence[str], epoch: int, size: int, options: Batch, concatenate: float, seed: int) -> list[list[Item]]:
+    random = np.random.default_rng((seed, epoch))
+    items = [Item(epoch, int(index)) for index in random.permutation(len(seconds))]
+    if concatenate:
+        items = _with_partners(items, speakers, concatenate, random)
+    lengths = {item: float(seconds[item.index] + (seconds[item.partner] if item.partner is not None else 0)) for item in items}
+    if options.group_by_length:
+        bucket = max(size, ceil(options.seconds / max(1e-3, float(np.mean(seconds))))) * BUCKET_BATCHES
+        items = [item for start in range(0, len(items), bucket) for item in sorted(items[start : start + bucket], key=lengths.get)]
+    batches = list(_cut(items, lengths, size, options.seconds))
+    return [batches[number] for number in random.permutation(len(batches))]
+
+
+def _with_partners(items: list[Item], speakers: Sequence[str], share: float, random: np.random.Generator) -> list[Item]:
+    by_speaker: dict[str, list[int]] = {}
+    for index, speaker in enumerate(speakers):
+        by_speaker.setdefault(speaker, []).append(index)
+    return [
+        Item(item.epoch, item.index, int(random.choice(by_speaker[speakers[item.index]]))) if random.random() < share else item
+        for item in items
+    ]  # fmt: skip
+
+
+def _cut(items: list[Item], lengths: dict[Item, float], size: int, budget: float) -> Iterator[list[Item]]:
+    """Batches of `size`, or as many as fit into `budget` seconds once padded to the longest."""
+    batch: list[Item] = []
+    longest = 0.0
+    for item in items:
+        longest = max(longest, lengths[item])
+        full = longest * (len(batch) + 1) > budget if budget else len(batch) == size
+        if batch and full:
+            yield batch
+            batch, longest = [], lengths[item]
+        batch.append(item)
+    if batch:
+        yield batch
+
+
+class TrainingUtterances:
+    """Map-style data set over plan items: augmented waveforms and labels."""
+
+    def __init__(self, split: Split, indices: np.ndarray, labels: list[list[int]], delimiter: int | None, options: Any, seed: int) -> None:
+        self._split, self._indices, self._labels = split, indices, labels
+        self._delimiter, self._options, self._seed = delimiter, options, seed
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, item: Item) -> tuple[np.ndarray, list[int]]:
+        samples, labels = self._plain(item.index)
+        if item.partner is not None:
+            more, more_labels = self._plain(item.partner)
+            samples = np.concatenate([samples, more])
+            labels = labels + ([self._delimiter] if self._delimiter is not None else []) + more_labels
+        random = augmentation.generator(self._seed, item.epoch, item.index)
+        return augmentation.augment(samples, self._options, random), labels
+
+    def _plain(self, index: int) -> tuple[np.ndarray, list[int]]:
+        return to_float(self._split.audio(int(self._indices[index]))), self._labels[index]

@@ -1,0 +1,190 @@
+"""What happens beside the optimisation: curves, samples, the best model, progress and being interrupted."""
+
+import csv
+import io
+import logging
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from ..files import folder_written_at_once, read_json, write_json
+from ..progress import bar
+from ..tracking import Run
+from .batching import BatchPlan
+
+log = logging.getLogger("asrx")
+
+KEYS = {"loss": "train/loss", "grad_norm": "train/grad_norm", "learning_rate": "train/learning_rate",
+        "eval_loss": "eval/loss", "eval_wer": "eval/wer", "eval_cer": "eval/cer"}  # fmt: skip
+LOG_COLUMNS = ("step", "epoch", *KEYS.values(), "train/audio_seconds_per_second")
+BEST_META = "best.json"
+
+
+class Recorder(TrainerCallback):
+    """Curves to the run's journal, samples and tables to its artifacts, the best weights to its folder."""
+
+    def __init__(self, run: Run, plan: BatchPlan, batch_seconds: list[float], accumulation: int, patience: int) -> None:
+        self._run, self._plan, self._accumulation, self._patience = run, plan, accumulation, patience
+        self._seconds = batch_seconds
+        self._rows: dict[int, dict[str, float]] = {int(row["step"]): row for row in read_json(run.folder / "log.json") or []}
+        self._samples: list[list[str]] = read_json(run.folder / "samples.json") or []
+        self._clock: tuple[int, float] | None = None
+        self._paused = 0.0
+        self.trainer: Any = None
+        self.best = run.folder / "best"
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Forget what a killed session recorded after its last checkpoint: those steps come again."""
+        self._rows = {step: row for step, row in self._rows.items() if step <= state.global_step}
+        self._samples = [sample for sample in self._samples if int(sample[0]) <= state.global_step]
+        self._clock = (state.global_step, time.perf_counter())
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        """One point per curve."""
+        values = {KEYS[key]: value for key, value in (logs or {}).items() if key in KEYS}
+        if not values:
+            return
+        if "train/loss" in values:
+            values["train/audio_seconds_per_second"] = self._speed(state.global_step)
+        epoch = self._plan.epoch_after(min(state.global_step * self._accumulation, len(self._plan)))
+        self._rows.setdefault(state.global_step, {"step": state.global_step}).update({"epoch": round(epoch, 4), **values})
+        self._run.metrics({**values, "epoch": epoch}, state.global_step)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Samples, tables, the best model so far, early stopping."""
+        started = time.perf_counter()
+        evaluation = self.trainer.last_evaluation
+        self._samples += [[str(state.global_step), *sample] for sample in evaluation.samples()]
+        self._keep_if_best(state.global_step, evaluation.metrics)
+        write_json(self._run.folder / "log.json", list(self._rows.values()))
+        write_json(self._run.folder / "samples.json", self._samples)
+        self._run.text_later("samples.csv", _csv(["step", "id", "reference", "hypothesis"], reversed(self._samples)))
+        self._run.text_later("training_log.csv", self.table())
+        self._run.text_later("checkpoints.csv", self.ranking(Path(args.output_dir)))
+        control.should_training_stop |= self._stale(state.global_step)
+        self._paused += time.perf_counter() - started
+
+    def table(self) -> str:
+        """training_log.csv: one row per logged step."""
+        rows = sorted(self._rows.values(), key=lambda row: row["step"])
+        return _csv(LOG_COLUMNS, [[_short(row.get(column, "")) for column in LOG_COLUMNS] for row in rows])
+
+    def rows(self) -> list[dict[str, float]]:
+        """The logged values, by step."""
+        return sorted(self._rows.values(), key=lambda row: row["step"])
+
+    def ranking(self, folder: Path) -> str:
+        """checkpoints.csv: every evaluated step, best first, and which of them lie on disk."""
+        evaluated = sorted((row for row in self._rows.values() if "eval/wer" in row), key=_rank)
+        best = (read_json(self.best / BEST_META) or {}).get("step")
+        kept = {int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*")}
+        rows = [
+            [place, row["step"], _short(row["eval/wer"]), _short(row["eval/cer"]), _short(row["eval/loss"]),
+             "best model" if row["step"] == best else "checkpoint" if row["step"] in kept else ""]
+            for place, row in enumerate(evaluated, 1)
+        ]  # fmt: skip
+        return _csv(["rank", "step", "wer", "cer", "loss", "kept as"], rows)
+
+    def _keep_if_best(self, step: int, metrics: dict[str, float]) -> None:
+        best = read_json(self.best / BEST_META)
+        if best and (best["wer"], best["loss"]) <= (metrics["eval_wer"], metrics["eval_loss"]):
+            return
+        with folder_written_at_once(self.best) as folder:
+            self.trainer.save_weights(folder)
+            write_json(folder / BEST_META, {"step": step, "wer": metrics["eval_wer"], "cer": metrics["eval_cer"], "loss": metrics["eval_loss"]})
+
+    def _stale(self, step: int) -> bool:
+        if not self._patience:
+            return False
+        evaluated = [row for row in self.rows() if "eval/wer" in row and row["step"] <= step]
+        best = min(range(len(evaluated)), key=lambda index: _rank(evaluated[index]))
+        if len(evaluated) - 1 - best < self._patience:
+            return False
+        log.info("stopped early: no better WER in %d evaluations", self._patience)
+        return True
+
+    def _speed(self, step: int) -> float:
+        before, then = self._clock
+        now = time.perf_counter()
+        self._clock = (step, now)
+        spent, self._paused = now - then - self._paused, 0.0
+        seconds = sum(self._seconds[before * self._accumulation : step * self._accumulation])
+        return seconds / max(spent, 1e-6)
+
+
+def _rank(row: dict[str, float]) -> tuple[float, float, float]:
+    return row["eval/wer"], row["eval/loss"], row["step"]
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _csv(header: Any, rows: Any) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows([header, *rows])
+    return buffer.getvalue()
+
+
+class Progress(TrainerCallback):
+    """One bar on standard error with loss and WER."""
+
+    def __init__(self, label: str) -> None:
+        self._label, self._bar, self._shown = label, None, {}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Open the bar at the step that a resumed run starts from."""
+        self._bar = bar(total=state.max_steps, initial=state.global_step, label=self._label, unit="step")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Advance."""
+        self._bar.update(1)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        """Show loss and WER."""
+        for key, name, form in (("loss", "loss", "{:.3f}"), ("eval_wer", "WER", "{:.1%}")):
+            if logs and key in logs:
+                self._shown[name] = form.format(logs[key])
+        self._bar.set_postfix(self._shown, refresh=False)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Close."""
+        self._bar.close()
+
+
+class Interruption(TrainerCallback):
+    """Ctrl-C or SIGTERM finishes the step, saves a checkpoint and ends; a second one, later than the first, stops at once."""
+
+    SAME = 1.0  # s; `mlflow run` passes both signals on together
+
+    def __init__(self) -> None:
+        self.requested_at: float | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Interruption":
+        import threading
+
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        now = time.monotonic()
+        if self.requested_at is not None and now - self.requested_at > self.SAME:
+            raise KeyboardInterrupt
+        if self.requested_at is None:
+            self.requested_at = now
+            log.warning("stopping after this step and saving a checkpoint; again to stop at once")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Trainer saves and leaves its loop."""
+        if self.requested_at is not None:
+            control.should_save = True
+            control.should_training_stop = True

@@ -1,0 +1,80 @@
+"""Finding the run and the checkpoint that a training goes on from."""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from .. import tracking
+from ..config import Config
+from ..corpus.shards import PreparedCorpus
+from ..errors import InputError
+from ..files import held, write_text
+
+log = logging.getLogger("asrx")
+
+KEY = "asrx.training_key"
+COMPLETE = "complete"  # the last file of a checkpoint; without it the checkpoint is half-written
+
+
+def training_key(corpus: PreparedCorpus, options: Config) -> str:
+    """Equal keys mean: the same training, of the same model on the same data."""
+    return f"{corpus.digest[:16]}-{options.digest('data', 'text', 'model', 'tokenizer', 'feature_extractor', 'batch', 'augment', 'trainer', 'checkpoint')}"
+
+
+def run_to_resume(client: Any, resume: str | None, key: str) -> str | None:
+    """The run that `--resume` means: the one named, or for `auto` the newest unfinished one with this key; None to start anew.
+
+    Raises InputError for a named run that is finished, held by another process, or has no checkpoint on this machine.
+    """
+    if not resume:
+        return None
+    if resume == "auto":
+        return _newest_unfinished(client, key)
+    run = tracking.find_run(client, resume)
+    if run.data.tags.get(tracking.OUTCOME) == "finished":
+        raise InputError(f"run {resume} is finished; there is nothing to resume")
+    if run.data.tags.get(tracking.KIND) != "train":
+        raise InputError(f"run {resume} is not a training")
+    folder = tracking.home() / "runs" / run.info.run_id
+    if not last_checkpoint(folder / "checkpoints"):
+        raise InputError(f"run {resume} has no checkpoint in {folder}; start it anew without --resume")
+    return run.info.run_id
+
+
+def finished_run(client: Any, key: str) -> Any | None:
+    """The newest run that finished this very training."""
+    return tracking.latest_run(client, f"tags.`{KEY}` = '{key}' and tags.`{tracking.OUTCOME}` = 'finished'")
+
+
+def _newest_unfinished(client: Any, key: str) -> str | None:
+    found = tracking.latest_run(client, f"tags.`{KEY}` = '{key}' and tags.`{tracking.OUTCOME}` != 'finished'")
+    if not found:
+        return None
+    folder = tracking.home() / "runs" / found.info.run_id
+    with held(folder) as free:
+        return found.info.run_id if free and last_checkpoint(folder / "checkpoints") else None
+
+
+def mark_complete(checkpoint: Path) -> None:
+    """Write the mark that a checkpoint is whole."""
+    write_text(checkpoint / COMPLETE, json.dumps({"step": _step(checkpoint)}))
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint."""
+    whole = [path for path in folder.glob("checkpoint-*") if (path / COMPLETE).is_file()]
+    return max(whole, key=_step, default=None)
+
+
+def remove_half_written(folder: Path) -> None:
+    """Checkpoints that a killed process left unfinished."""
+    for path in folder.glob("checkpoint-*"):
+        if not (path / COMPLETE).is_file():
+            log.warning("checkpoint %s was not finished and is removed", path.name)
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])

@@ -1,0 +1,219 @@
+"""Train: a prepared corpus and a configuration to an MLflow run with curves, checkpoints and the best model."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import packaging, tracking
+from ..config import Config
+from ..corpus.shards import PreparedCorpus, Split
+from ..errors import InputError
+from ..files import held, read_json
+from ..models import Family
+from . import arguments, resume
+
+log = logging.getLogger("asrx")
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training ended with. Rates are fractions on the validation set, of the best model."""
+
+    run_id: str
+    model_uri: str
+    wer: float
+    cer: float
+    best_step: int
+    steps: int
+    folder: str
+    reused: bool = False
+
+
+@dataclass(frozen=True)
+class Material:
+    """The utterances that are trained on, with their labels."""
+
+    split: Split
+    indices: np.ndarray
+    labels: list[list[int]]
+    speakers: list[str]
+    digests: list[str]
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """Duration of each utterance in s."""
+        return self.split.seconds[self.indices]
+
+
+def train(corpus: PreparedCorpus, options: Config, resume_from: str | None = None, name: str | None = None, parent: str | None = None, reuse: bool = False) -> Training:
+    """Train a model on `corpus` in an MLflow run of its own, or go on in the run that `resume_from` names.
+
+    With `reuse`, a finished run of the very same training is returned instead of being repeated, and an unfinished one continued.
+    Raises InputError, ConfigError or ModelError before any run is opened if this training cannot be.
+    """
+    arguments.check(options)
+    client = tracking.connect()
+    key = resume.training_key(corpus, options)
+    if reuse and (done := resume.finished_run(client, key)):
+        return _finished(done)
+    run_id = resume.run_to_resume(client, "auto" if reuse else resume_from, key)
+    family, material = _load(corpus, options)
+    if run_id:
+        tracking.retire_wrapper(client, run_id)
+        log.info("continuing run %s", run_id)
+    with tracking.run("train", name or _run_name(corpus, options), client, run_id, parent) as run, held(run.folder) as free:
+        if not free:
+            raise InputError(f"run {run.id} is being trained by another process")
+        if not run_id:
+            _describe(run, corpus, options, key, material)
+        run.watch_system()
+        return _train_and_publish(run, corpus, options, family, material)
+
+
+def _load(corpus: PreparedCorpus, options: Config) -> tuple[Family, Material]:
+    from transformers import set_seed
+
+    from ..models.ctc import load_family
+
+    split = corpus.split("train")
+    if not len(split) or not len(corpus.split("validation")):
+        raise InputError(f"{corpus.folder} has {len(split)} training and {len(corpus.split('validation'))} validation utterances; training needs both")
+    indices = _fraction(len(split), options)
+    texts = split.column("text")
+    set_seed(options.trainer.seed)
+    family = load_family(options, [texts[index] for index in indices])
+    labels = family.labels([texts[index] for index in indices])
+    return family, _material(split, indices, labels, family)
+
+
+def _fraction(count: int, options: Config) -> np.ndarray:
+    """The utterances that `data.fraction` leaves, in corpus order."""
+    wanted = max(1, round(count * options.data.fraction))
+    return np.sort(np.random.default_rng(options.data.seed).permutation(count)[:wanted])
+
+
+def _material(split: Split, indices: np.ndarray, labels: list[list[int]], family: Family) -> Material:
+    """Leaves out utterances whose label needs more frames than their audio has: CTC cannot emit it (repeats need a blank between)."""
+    frames = family.frames((split.seconds[indices] * 16_000).astype(np.int64))
+    needed = np.array([len(label) + sum(a == b for a, b in zip(label, label[1:])) for label in labels])
+    fits = (needed <= frames) & (needed > 0)
+    if not fits.any():
+        raise InputError("no training utterance has more audio frames than letters: the transcripts cannot belong to this audio")
+    if not fits.all():
+        log.warning("%d training utterances are left out: their text is longer than their audio has frames", int((~fits).sum()))
+    speakers, digests = split.column("speaker"), split.column("audio_digest")
+    kept = indices[fits]
+    return Material(split, kept, [label for label, fit in zip(labels, fits) if fit], [speakers[index] for index in kept], [digests[index] for index in kept])
+
+
+def _describe(run: tracking.Run, corpus: PreparedCorpus, options: Config, key: str, material: Material) -> None:
+    run.tags({resume.KEY: key, "asrx.corpus": corpus.folder, "asrx.corpus_digest": corpus.digest})
+    run.configuration(options)
+    profile = {"utterances": len(material.indices), "hours": round(float(material.seconds.sum()) / 3600, 3), "splits": corpus.meta["splits"]}
+    run.dataset(corpus.name, corpus.digest, str(corpus.folder), profile, "training")
+    rejected = corpus.folder / "rejected.csv"
+    if rejected.exists():
+        run.artifact(rejected, "corpus")
+
+
+def _train_and_publish(run: tracking.Run, corpus: PreparedCorpus, options: Config, family: Family, material: Material) -> Training:
+    trainer, recorder = _trainer(run, corpus, options, family, material)
+    _optimize(trainer, run)
+    best = read_json(recorder.best / "best.json")
+    uri = _publish(run, corpus, options, material, recorder, best)
+    run.text("checkpoints.csv", recorder.ranking(Path(trainer.args.output_dir)))
+    return Training(run.id, uri, best["wer"], best["cer"], best["step"], trainer.state.global_step, str(recorder.best))
+
+
+def _trainer(run: tracking.Run, corpus: PreparedCorpus, options: Config, family: Family, material: Material) -> tuple[Any, Any]:
+    from transformers import PrinterCallback, ProgressCallback
+
+    from .averaging import MovingAverage
+    from .batching import TrainingUtterances, plan_batches
+    from .callbacks import Progress, Recorder
+    from .evaluation import Evaluator
+    from .trainer import AsrTrainer
+
+    accumulation, size = options.trainer.gradient_accumulation_steps, options.trainer.per_device_train_batch_size
+    micro_batches = options.trainer.max_steps * accumulation
+    plan = plan_batches(
+        material.seconds, material.speakers, options.trainer.num_train_epochs, micro_batches, size, options.batch, options.augment.concatenate, options.trainer.seed
+    )
+    durations = material.seconds
+    batch_seconds = [float(sum(durations[item.index] + (durations[item.partner] if item.partner is not None else 0) for item in batch)) for batch in plan]
+    delimiter = getattr(family.tokenizer, "word_delimiter_token_id", None)
+    utterances = TrainingUtterances(material.split, material.indices, material.labels, delimiter, options.augment, options.trainer.seed)
+    evaluator = Evaluator(family, corpus.split("validation"), options.data.eval_utterances, options.trainer.per_device_eval_batch_size)
+    average = MovingAverage(family.model, options.checkpoint.average) if options.checkpoint.average else None
+    recorder = Recorder(run, plan, batch_seconds, accumulation, options.checkpoint.patience)
+    settings = arguments.training_arguments(options, -(-len(plan) // accumulation), run.folder / "checkpoints")
+    callbacks = [*([average] if average else []), recorder, Progress("train")]
+    trainer = AsrTrainer(family, plan, utterances, evaluator, average, args=settings, callbacks=callbacks)
+    for printing in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(printing)
+    recorder.trainer = trainer
+    return trainer, recorder
+
+
+def _optimize(trainer: Any, run: tracking.Run) -> None:
+    """Train to the end of the plan, from the last whole checkpoint if there is one. KeyboardInterrupt if a signal came."""
+    from .callbacks import Interruption
+
+    checkpoints = Path(trainer.args.output_dir)
+    resume.remove_half_written(checkpoints)
+    checkpoint = resume.last_checkpoint(checkpoints)
+    if checkpoint:
+        log.info("from %s", checkpoint.name)
+        trainer.load_average(checkpoint)
+    with Interruption() as interruption:
+        trainer.add_callback(interruption)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if interruption.requested_at is not None and trainer.state.global_step < trainer.state.max_steps:
+            log.warning("stopped at step %d; continue with: asrx train --resume %s", trainer.state.global_step, run.id)
+            raise KeyboardInterrupt
+        trainer.evaluate_the_end()
+
+
+def _publish(run: tracking.Run, corpus: PreparedCorpus, options: Config, material: Material, recorder: Any, best: dict[str, Any]) -> str:
+    """Artifacts that people read, then the best model as a pyfunc."""
+    from .plots import plot_training
+
+    validation = corpus.split("validation")
+    plot = run.folder / "training_plot.png"
+    plot_training(recorder.rows(), plot, f"{_run_name(corpus, options)}: best WER {best['wer']:.2%} at step {best['step']:,}")
+    run.artifact(plot)
+    run.text("training_log.csv", recorder.table())
+    facts = packaging.Facts(
+        base=options.model.name,
+        corpus=corpus.name,
+        corpus_digest=corpus.digest,
+        language=options.text.language,
+        hours=float(material.seconds.sum()) / 3600,
+        utterances=len(material.indices),
+        step=best["step"],
+        wer=best["wer"],
+        cer=best["cer"],
+        validation_utterances=len(validation),
+        run_id=run.id,
+    )
+    uri = packaging.log_model(run, recorder.best, facts, material.digests, validation.audio(0))
+    run.metrics({"best/wer": best["wer"], "best/cer": best["cer"], "best/step": best["step"]}, best["step"])
+    run.tags({packaging.MODEL_URI: uri})
+    run.note(f"Best model: WER {best['wer']:.2%}, CER {best['cer']:.2%} on {len(validation)} validation utterances at step {best['step']:,}. `{uri}`")
+    return uri
+
+
+def _finished(run: Any) -> Training:
+    folder = tracking.home() / "runs" / run.info.run_id / "best"
+    best = read_json(folder / "best.json") or {}
+    metrics = run.data.metrics
+    wer, cer, step = (best.get(key, metrics.get(f"best/{key}", float("nan"))) for key in ("wer", "cer", "step"))
+    return Training(run.info.run_id, run.data.tags[packaging.MODEL_URI], wer, cer, int(step), int(step), str(folder), reused=True)
+
+
+def _run_name(corpus: PreparedCorpus, options: Config) -> str:
+    model = "from scratch" if options.model.name == "scratch" else Path(options.model.name).name
+    return f"{corpus.name}, {model}"
