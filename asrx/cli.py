@@ -95,14 +95,11 @@ def main_command(name: str) -> tuple[Any, str]:
 def prepare(source: str, out: str, layout: dict[str, str], language: str, overrides: list[str]) -> tuple[Any, str]:
     """Decode, filter, normalise and split recordings into a corpus of 16 kHz shards."""
     from . import config, present, tracking, workspace
-    from .corpus import prepare as stage
 
     options = config.resolve(options={"text.language": workspace.given(language)}, overrides=overrides)
     folder = None if out == AUTO else tracking.user_path(out)
-    if source in (workspace.BUILTIN, AUTO):
-        corpus, existed = workspace.builtin_corpus(options, folder)
-    else:
-        corpus, existed = stage.prepare(workspace.source(source, **layout), folder or workspace.corpus_folder(source), options)
+    chosen = workspace.builtin() if source in (workspace.BUILTIN, AUTO) else workspace.source(source, **layout)
+    corpus, existed = workspace.prepare(chosen, folder, options)
     return {"folder": corpus.folder, "existed": existed, **corpus.meta}, present.corpus(corpus, existed)
 
 

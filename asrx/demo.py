@@ -55,7 +55,7 @@ def run(name: str) -> Demo:
     client = tracking.connect()
     with tracking.run("demo", "demo", client) as parent:
         _say(1, "the built-in corpus")
-        corpus, _ = workspace.builtin_corpus()
+        corpus = workspace.builtin_corpus()
         source = workspace.builtin_source()
         _say(2, "a baseline, trained on a quarter of the data")
         baseline = train(corpus, resolve(BASELINE_RECIPE), name="demo baseline", parent=parent.id, reuse=True)

@@ -211,9 +211,10 @@ def run(kind: str, name: str, client: Any | None = None, run_id: str | None = No
     """A run of asrx, open for the length of the block and closed with its true outcome.
 
     `run_id` continues that run. Otherwise the run that `mlflow run` made is used, unless it landed in `Default` or the
-    block is nested in `parent`: then a new one is made in the experiment `asrx` and the empty one is deleted.
+    block is nested in `parent`: then a new one is made in the experiment `asrx` and the empty one retired.
     """
     client = client or connect()
+    _delete_retired(client)
     run_id = run_id or _start(client, kind, name, parent)
     current = Run(client, run_id)
     try:
@@ -257,18 +258,34 @@ def wrapper_run(client: Any) -> Any | None:
     if not run_id:
         return None
     wrapper = client.get_run(run_id)
-    unused = KIND not in wrapper.data.tags and wrapper.info.lifecycle_stage == "active"
+    unused = KIND not in wrapper.data.tags and MOVED not in wrapper.data.tags
     return wrapper if unused else None
 
 
 def retire_wrapper(client: Any, run_id: str) -> None:
-    """Delete the run that `mlflow run` made, as `run_id` is the one that goes on; commands given its id find that one."""
+    """Point the run that `mlflow run` made to `run_id`, which goes on; commands given its id find that one.
+
+    `mlflow run` still ends it and would fail if it were gone, so the next command deletes it.
+    """
     wrapper = wrapper_run(client)
     if wrapper and wrapper.info.run_id != run_id:
         client.set_tag(wrapper.info.run_id, MOVED, run_id)
-        client.set_terminated(wrapper.info.run_id, "FINISHED")
-        client.delete_run(wrapper.info.run_id)
+        client.set_tag(wrapper.info.run_id, "mlflow.note.content", f"Superfluous: goes on as run {run_id} in experiment '{EXPERIMENT}'.")
         log.info("this run goes on as %s in experiment '%s'", run_id, EXPERIMENT)
+
+
+def nothing_to_do(client: Any, kind: str, text: str) -> None:
+    """Say on the run that `mlflow run` made, if there is one, why it is empty."""
+    wrapper = wrapper_run(client)
+    if wrapper:
+        for key, value in ((KIND, kind), (OUTCOME, "finished"), ("mlflow.note.content", text)):
+            client.set_tag(wrapper.info.run_id, key, value)
+
+
+def _delete_retired(client: Any) -> None:
+    """Wrapper runs that earlier commands left behind and that `mlflow run` has ended."""
+    for wrapper in client.search_runs([DEFAULT_EXPERIMENT_ID], f"tags.`{MOVED}` LIKE '%' and attributes.status != 'RUNNING'"):
+        client.delete_run(wrapper.info.run_id)
 
 
 def find_run(client: Any, run_id: str) -> Any:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from . import tracking
 from .config import AUTO, Config, resolve
-from .corpus import builtin, prepare
+from .corpus import builtin as speech
+from .corpus import prepare as preparation
 from .corpus.layouts import Columns
 from .corpus.prepare import Source
 from .corpus.shards import PreparedCorpus
@@ -15,15 +16,37 @@ BUILTIN = "builtin"
 
 def builtin_source(language: str = "en") -> Path:
     """The built-in recordings: train.csv, validation.csv, test.csv and clips; spoken now if they are not there."""
-    return builtin.make(tracking.home() / f"{BUILTIN}-{language}", language)
+    return speech.make(tracking.home() / f"{BUILTIN}-{language}", language)
 
 
-def builtin_corpus(options: Config | None = None, out: Path | None = None) -> tuple[PreparedCorpus, bool]:
-    """The built-in corpus, prepared, and whether it was there already."""
-    options = options or resolve()
+def builtin() -> Source:
+    """The built-in recordings as a source."""
     folder = builtin_source()
-    source = Source(str(folder), name=folder.name)
-    return prepare.prepare(source, out or tracking.home() / "corpora" / folder.name, options)
+    return Source(str(folder), name=folder.name)
+
+
+def builtin_corpus() -> PreparedCorpus:
+    """The built-in corpus, prepared now if it is not there."""
+    return prepare(builtin(), None, resolve())[0]
+
+
+def prepare(chosen: Source, out: Path | None, options: Config) -> tuple[PreparedCorpus, bool]:
+    """The prepared corpus of a source, and whether it was there already; a new one gets a run with its counts and rejects."""
+    client = tracking.connect()
+    corpus, existed = preparation.prepare(chosen, out or corpus_folder(chosen), options)
+    if existed:
+        tracking.nothing_to_do(client, "prepare", f"The corpus {corpus.folder} is up to date.")
+        return corpus, True
+    with tracking.run("prepare", f"prepare {corpus.name}", client) as run:
+        run.params({f"config.{key}": value for key, value in options.flat().items() if key.startswith(("data.", "text."))})
+        run.dataset(corpus.name, corpus.digest, corpus.meta["source"], {"splits": corpus.meta["splits"]}, "preparation")
+        for name, split in corpus.meta["splits"].items():
+            run.metrics({f"{name}/utterances": split["utterances"], f"{name}/hours": split["hours"]})
+        run.metrics({"rejected": sum(corpus.meta["rejected"].values())})
+        run.artifact(corpus.folder / "rejected.csv")
+        run.artifact(corpus.folder / "corpus.json")
+        run.note(f"{sum(item['utterances'] for item in corpus.meta['splits'].values()):,} utterances in `{corpus.folder}`")
+    return corpus, False
 
 
 def source(path: str, audio_dir: str, layout: str, audio_column: str, text_column: str) -> Source:
@@ -35,14 +58,14 @@ def source(path: str, audio_dir: str, layout: str, audio_column: str, text_colum
 
 def held_out(csv: str, layout: dict[str, str]) -> Source:
     """The held-out table that a person named, or the built-in corpus's."""
-    return source(csv, **layout) if given(csv) else Source(str(builtin_source() / builtin.HELD_OUT))
+    return source(csv, **layout) if given(csv) else Source(str(builtin_source() / speech.HELD_OUT))
 
 
-def corpus_folder(path: str) -> Path:
+def corpus_folder(chosen: Source) -> Path:
     """Where the prepared corpus of a source goes if `--out` does not say."""
-    located = Path(path)
-    words = [located.parent.name, located.stem] if located.suffix else [located.name]
-    return tracking.home() / "corpora" / re.sub(r"[^\w.-]+", "-", "-".join(words)).strip("-")
+    located = Path(chosen.path)
+    name = chosen.name or "-".join([located.parent.name, located.stem] if located.suffix else [located.name])
+    return tracking.home() / "corpora" / re.sub(r"[^\w.-]+", "-", name).strip("-")
 
 
 def given(value: str) -> str | None:

@@ -93,7 +93,7 @@ def test_the_whole_corpus_is_a_closed_vocabulary_task_with_enough_speakers(seed:
     plan = builtin._plan(builtin._LANGUAGES["en"], seed, builtin._AMOUNTS)
     said = {split: [u for u in plan if u.split == split] for split in SPLITS}
     words = {split: {word for u in said[split] for word in spoken_words(u.spoken).split()} for split in SPLITS}
-    assert {split: len(said[split]) for split in SPLITS} == {"train": 408, "validation": 60, "test": 180}
+    assert {split: len(said[split]) for split in SPLITS} == {"train": 864, "validation": 60, "test": 180}
     assert 40 <= len(words["train"]) <= 60
     assert words["test"] | words["validation"] <= words["train"]
     assert not {u.spoken for u in said["test"]} & {u.spoken for u in said["train"]}

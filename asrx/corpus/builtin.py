@@ -117,7 +117,7 @@ class Amount:
     utterances_each: int
 
 
-_AMOUNTS = {"train": Amount(24, 17), "validation": Amount(6, 10), "test": Amount(12, 15)}
+_AMOUNTS = {"train": Amount(24, 36), "validation": Amount(6, 10), "test": Amount(12, 15)}
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,12 @@ class CtcFamily:
         """A batch of float32 waveforms at 16 kHz and labels, padded; -100 where no label is."""
         import torch
 
+        from ..recognizer.ctc import padding_step
+
         shortest = self._shortest_samples()
         padded = [np.pad(waveform, (0, max(0, shortest - len(waveform)))) if len(waveform) < shortest else waveform for waveform in waveforms]
-        batch = self.feature_extractor(padded, sampling_rate=SAMPLE_RATE, padding=True, return_tensors="pt")
+        step = padding_step(self.feature_extractor)
+        batch = self.feature_extractor(padded, sampling_rate=SAMPLE_RATE, padding=True, pad_to_multiple_of=step, return_tensors="pt")
         widest = max(len(label) for label in labels)
         batch["labels"] = torch.tensor([[*label, *[-100] * (widest - len(label))] for label in labels])
         return dict(batch)

@@ -11,6 +11,7 @@ import torch
 from .audio import SAMPLE_RATE
 
 SHORTEST = 400  # samples; one receptive field of the usual convolutional encoder
+LENGTH_STEP = 3_200  # samples (0.2 s); oneDNN compiles its convolutions anew for every length that it has not seen
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ def _collapse(log_probabilities: np.ndarray, ids: np.ndarray, blank: int) -> Emi
     )
 
 
+def padding_step(feature_extractor: Any) -> int | None:
+    """Samples that batch lengths are rounded up to; None for models that hear padding because they take no attention mask."""
+    return LENGTH_STEP if feature_extractor.return_attention_mask else None
+
+
 class CtcRecognizer:
     """A CTC model of transformers (`AutoModelForCTC`) with its feature extractor and tokenizer."""
 
@@ -103,7 +109,8 @@ class CtcRecognizer:
 
     def _recognize_batch(self, utterances: list[np.ndarray]) -> list[Recognition]:
         padded = [np.pad(samples, (0, max(0, SHORTEST - len(samples)))) for samples in utterances]
-        inputs = self.feature_extractor(padded, sampling_rate=SAMPLE_RATE, padding=True, return_tensors="pt")
+        step = padding_step(self.feature_extractor)
+        inputs = self.feature_extractor(padded, sampling_rate=SAMPLE_RATE, padding=True, pad_to_multiple_of=step, return_tensors="pt")
         with torch.inference_mode():
             logits = self.model(**inputs.to(self.device)).logits
         lengths = [min(self.frames(len(samples)), logits.shape[1]) for samples in padded]

@@ -45,19 +45,39 @@ def register(name: str, run_id: str | None = None, model: str | None = None, ali
         raise ConfigError("register takes a run (--run RUN_ID or latest) or a model (--model HUB_ID or folder), one of the two")
     _check_name(name)
     client = tracking.connect()
-    if run_id:
-        run = _training(client, run_id)
-        uri = run_model_uri(client, run.info.run_id)
-        known = _version_of(client, name, SOURCE_RUN, run.info.run_id)
-        tags = {SOURCE_RUN: run.info.run_id, **_evidence(run)}
-    else:
-        folder = loading.locate(str(tracking.user_path(model)) if tracking.user_path(model).exists() else model)
-        digest = packaging.model_digest(folder)
-        known = _version_of(client, name, MODEL_DIGEST, digest)
-        uri = known.source if known else _log_stock(client, folder, model, parent)
-        tags = {MODEL_DIGEST: digest, "asrx.stock": model}
-    version = known.version if known else _create(client, name, uri, tags)
-    return Registered(name, str(version), _give_alias(client, name, str(version), alias, bool(known)), uri, bool(known))
+    new = _from_run(client, run_id) if run_id else _from_stock(model)
+    known = _version_of(client, name, *next(iter(new.tags.items())))
+    if known:
+        tracking.nothing_to_do(client, "register", f"This model is version {known.version} of {name} already.")
+        return Registered(name, str(known.version), _give_alias(client, name, str(known.version), alias, True), known.source, True)
+    with tracking.run("register", f"register {name}", client, parent=parent) as run:
+        uri = new.uri or _log_stock(run, new.folder, model)
+        version = _create(client, name, uri, new.tags)
+        given = _give_alias(client, name, version, alias, False)
+        run.params({"asrx.name": name, "asrx.version": version, "asrx.alias": given})
+        run.note(f"Version {version} of {name}, alias {given}: `{uri}`")
+    return Registered(name, version, given, uri)
+
+
+@dataclass(frozen=True)
+class _New:
+    """What is to be registered; the first tag identifies it among the versions."""
+
+    tags: dict[str, str]
+    uri: str | None = None  # of a model that is logged
+    folder: Path | None = None  # of a stock model
+
+
+def _from_run(client: Any, run_id: str) -> _New:
+    run = _training(client, run_id)
+    return _New({SOURCE_RUN: run.info.run_id, **_evidence(run)}, run_model_uri(client, run.info.run_id))
+
+
+def _from_stock(model: str) -> _New:
+    located = tracking.user_path(model)
+    folder = loading.locate(str(located) if located.exists() else model)
+    from_folder(folder, model)  # a model that cannot transcribe must not get a version
+    return _New({MODEL_DIGEST: packaging.model_digest(folder), "asrx.stock": model}, folder=folder)
 
 
 def aliases(client: Any, name: str) -> dict[str, str]:
@@ -123,14 +143,12 @@ def _create(client: Any, name: str, uri: str, tags: dict[str, str]) -> str:
         return str(mlflow.register_model(uri, name, tags=tags).version)
 
 
-def _log_stock(client: Any, folder: Path, model: str, parent: str | None) -> str:
-    from_folder(folder, model)  # a model that cannot transcribe must not get a version
-    with tracking.run("register", f"stock {Path(model).name}", client, parent=parent) as run, tempfile.TemporaryDirectory() as temporary:
+def _log_stock(run: tracking.Run, folder: Path, model: str) -> str:
+    with tempfile.TemporaryDirectory() as temporary:
         clean = Path(temporary) / "model"
         _copy_model_files(folder, clean)
-        facts = packaging.Facts(base=model)
-        uri = packaging.log_model(run, clean, facts, [], _tone())
-        run.tags({packaging.MODEL_URI: uri})
+        uri = packaging.log_model(run, clean, packaging.Facts(base=model), [], _tone())
+    run.tags({packaging.MODEL_URI: uri})
     return uri
 
 

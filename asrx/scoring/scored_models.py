@@ -72,9 +72,13 @@ def _from_uri(client: Any, uri: str) -> ScoredModel:
 
 def _from_pyfunc(uri: str, name: str) -> ScoredModel:
     import mlflow
+    from mlflow.exceptions import MlflowException
 
     loaded = mlflow.pyfunc.load_model(uri)
-    model = loaded.unwrap_python_model() if loaded.loader_module == "mlflow.pyfunc.model" else None
+    try:
+        model = loaded.unwrap_python_model()
+    except MlflowException:
+        model = None
     if not hasattr(model, "recognizer"):
         raise ModelError(f"the model {name} was not logged by asrx; give its transformers folder or hub id instead")
     folder = Path(model.folder)

@@ -20,7 +20,7 @@ def train(data: str | None, recipe: str | None, options: dict[str, Any], overrid
     if resume and resume != "auto":
         return _go_on(resume, data, bool(recipe or options or overrides), _options(recipe, options, overrides))
     chosen = _options(recipe, options, overrides)
-    corpus = PreparedCorpus.open(tracking.user_path(data)) if data else workspace.builtin_corpus()[0]
+    corpus = PreparedCorpus.open(tracking.user_path(data)) if data else workspace.builtin_corpus()
     return run_training(corpus, chosen, resume)
 
 
