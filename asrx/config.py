@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,11 +158,13 @@ CHOICES = {
     "text.case": (None, "upper", "lower"),
     "text.vocabulary": (AUTO, "checkpoint", "build"),
 }
+LARGEST_SEED = 2**32 - 1  # that NumPy takes
 RANGES = {  # inclusive bounds
     "data.min_seconds": (0, None),
     "data.max_seconds": (0.02, None),
     "data.train_share": (0.01, 0.99),
     "data.shard_size": (1, None),
+    "data.seed": (0, LARGEST_SEED),
     "data.workers": (0, None),
     "data.max_rejected": (0, 1),
     "data.fraction": (1e-6, 1),
@@ -182,7 +185,9 @@ RANGES = {  # inclusive bounds
     "trainer.eval_steps": (0, None),
     "trainer.save_steps": (0, None),
     "trainer.save_total_limit": (1, None),
+    "trainer.max_grad_norm": (0, None),
     "trainer.logging_steps": (1, None),
+    "trainer.seed": (0, LARGEST_SEED),
     "checkpoint.patience": (0, None),
     "checkpoint.average": (0, 0.999999),
     "gate.confidence": (0.5, 0.9999),
@@ -212,17 +217,25 @@ def resolve(recipe: str | None = None, options: dict[str, Any] | None = None, ov
 
     Raises ConfigError for an unknown recipe, section or key (naming the nearest valid one) or an impossible value.
     """
-    from omegaconf import OmegaConf
-
     layers = [_read_recipe(recipe)] if recipe else []
     layers.append(_nested({key: value for key, value in (options or {}).items() if value is not None}))
     layers.append(_parse_overrides(overrides))
-    merged = OmegaConf.to_container(OmegaConf.merge(*[OmegaConf.create(layer) for layer in layers]), resolve=True)
     config = Config()
-    for section, keys in merged.items():
+    for section, keys in _merged(layers).items():
         _fill(config, section, keys)
     _check(config)
     return config
+
+
+def _merged(layers: list[dict[str, Any]]) -> dict[str, Any]:
+    """The layers, later ones over earlier ones, with `${section.key}` replaced by the value that it names."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return OmegaConf.to_container(OmegaConf.merge(*[OmegaConf.create(layer) for layer in layers]), resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"the options cannot be put together: {str(error).partition(chr(10))[0]}") from None
 
 
 def _read_recipe(recipe: str) -> dict[str, Any]:
@@ -248,8 +261,7 @@ def _parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
 
     overrides = list(overrides)
     for override in overrides:
-        name, equals, _ = override.partition("=")
-        if not equals or "." not in name:
+        if not re.match(r"[^.=\s]+\.[^=\s]+=", override):
             raise ConfigError(f"override '{override}' must read section.key=value, for example trainer.learning_rate=1e-4")
     try:
         return OmegaConf.to_container(OmegaConf.from_dotlist(overrides))
@@ -289,12 +301,12 @@ def _convert(name: str, value: Any, default: Any) -> Any:
     """`value` as the type of the option's default. YAML reads 1e-4 as text; numbers are parsed here."""
     if name in CHOICES:
         if value not in CHOICES[name]:
-            raise ConfigError(f"{name}={value}: must be one of {', '.join(str(choice) for choice in CHOICES[name])}")
+            raise ConfigError(f"{name}={value}: must be one of {', '.join(filter(None, CHOICES[name]))}")
         return value
     if isinstance(default, bool):
         return as_bool(name, value)
     if default == AUTO:
-        return value if value == AUTO else as_bool(name, value)
+        return value if value == AUTO else as_bool(name, value, "true, false or auto")
     if isinstance(default, (int, float)):
         return _number(name, value, isinstance(default, int))
     if isinstance(default, tuple):
@@ -324,18 +336,20 @@ def _range_text(low: float | None, high: float | None) -> str:
     return f"{low:g} or more" if high is None else f"from {low:g} to {high:g}"
 
 
-def as_bool(name: str, value: Any) -> bool:
+def as_bool(name: str, value: Any, choices: str = "true or false") -> bool:
     """True or false from what YAML or a person wrote; ConfigError otherwise."""
     if str(value).lower() in ("true", "yes", "1", "on"):
         return True
     if str(value).lower() in ("false", "no", "0", "off"):
         return False
-    raise ConfigError(f"{name}={value}: must be true, false or auto")
+    raise ConfigError(f"{name}={value}: must be {choices}")
 
 
 def _check(config: Config) -> None:
     if config.data.min_seconds >= config.data.max_seconds:
         raise ConfigError(f"data.min_seconds={config.data.min_seconds:g} must be below data.max_seconds={config.data.max_seconds:g}")
+    if config.augment.noise_snr[0] > config.augment.noise_snr[1]:
+        raise ConfigError(f"augment.noise_snr={list(config.augment.noise_snr)}: the first number is the lower one")
     if config.trainer.max_steps == 0:
         raise ConfigError("trainer.max_steps=0: must be 1 or more, or -1 to train by epochs")
 

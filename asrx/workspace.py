@@ -26,8 +26,9 @@ def builtin() -> Source:
 
 
 def builtin_corpus() -> PreparedCorpus:
-    """The built-in corpus, prepared now if it is not there."""
-    return prepare(builtin(), None, resolve())[0]
+    """The built-in corpus, prepared now if it is not there, as part of whatever needs it."""
+    source = builtin()
+    return preparation.prepare(source, corpus_folder(source), resolve())[0]
 
 
 def prepare(chosen: Source, out: Path | None, options: Config) -> tuple[PreparedCorpus, bool]:
