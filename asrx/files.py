@@ -3,11 +3,14 @@
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+log = logging.getLogger("asrx")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -62,11 +65,29 @@ def replace_folder(new: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def locked(target: Path) -> Iterator[None]:
-    """One process at a time works on `target`; the others wait."""
+    """One process at a time works on `target`; the others wait. The lock file is gone at the end."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_name(f".{target.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    lock = target.with_name(f".{target.name}.lock")
+    file = _lock_file(lock)
+    try:
         yield
+    finally:
+        lock.unlink(missing_ok=True)
+        file.close()
+
+
+def _lock_file(lock: Path) -> IO[str]:
+    """The locked file that `lock` names now: whoever waited for one that its owner then deleted starts over."""
+    while True:
+        file = lock.open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("waiting for another process that works on %s", lock.parent / lock.name[1 : -len(".lock")])
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+            return file
+        file.close()
 
 
 def _sync(folder: Path) -> None:

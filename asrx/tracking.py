@@ -19,10 +19,15 @@ from .journal import Journal
 log = logging.getLogger("asrx")
 
 EXPERIMENT = "asrx"
+EXPERIMENT_TAGS = {  # the first makes MLflow's pages those of model training, not of language-model applications
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.note.content": "Speech recognisers: prepare, train, evaluate, register, compare.",
+}
 DEFAULT_EXPERIMENT_ID = "0"
 OUTCOME, KIND, MOVED = "asrx.outcome", "asrx.kind", "asrx.moved_to"
 SYSTEM_METRICS_PERIOD = 10.0  # s
 REACHABLE_WITHIN = 5.0  # s
+DATABASES = ("sqlite:", "postgresql", "mysql")  # schemes
 LIBRARIES = ("mlflow", "torch", "torchaudio", "transformers", "datasets", "soundfile", "soxr", "jiwer", "numpy")
 
 
@@ -70,15 +75,16 @@ def connect() -> Any:
     uri = tracking_uri()
     if uri.startswith(("http://", "https://")):
         _check_server(uri)
+    elif uri.startswith(DATABASES):
+        _check_database(uri)
     mlflow.set_tracking_uri(uri)
     os.environ["MLFLOW_TRACKING_URI"] = uri
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default of 7 blocks a call for 247 s
-    client = mlflow.MlflowClient()
     try:
+        client = mlflow.MlflowClient()
         client.search_experiments(max_results=1)
     except Exception as error:  # stores raise their drivers' errors; all of them mean that runs cannot be kept there
-        reason = " ".join(str(error).split())[:200]
-        raise TrackingError(f"the tracking store {uri} cannot be used: {reason}; set MLFLOW_TRACKING_URI") from None
+        raise _unusable(uri, error) from None
     return client
 
 
@@ -98,6 +104,27 @@ def _check_server(uri: str) -> None:
         raise TrackingError(f"the tracking server {uri} answers with status {status}; look at its log")
 
 
+def _check_database(uri: str) -> None:
+    """MLflow tries for 103 s to open a database that cannot be opened."""
+    import sqlalchemy
+
+    local = uri.startswith("sqlite")
+    try:
+        if local and (path := Path(uri.partition(":///")[2].partition("?")[0])).name:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        engine = sqlalchemy.create_engine(uri, connect_args={} if local else {"connect_timeout": int(REACHABLE_WITHIN)})
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA schema_version" if local else "SELECT 1")
+        engine.dispose()
+    except Exception as error:  # each driver has its own errors, and a missing driver is an ImportError
+        raise _unusable(uri, error) from None
+
+
+def _unusable(uri: str, error: Exception) -> TrackingError:
+    reason = " ".join(str(error).partition("(Background")[0].split())[:200]
+    return TrackingError(f"the tracking store {uri} cannot be used: {reason}; set MLFLOW_TRACKING_URI")
+
+
 def experiment_id(client: Any) -> str:
     """The experiment that a new run belongs to: the one a person named, else `asrx`, made if absent."""
     named = os.environ.get("MLFLOW_EXPERIMENT_ID")
@@ -112,7 +139,7 @@ def experiment_id(client: Any) -> str:
     uri = tracking_uri()
     location = (Path(uri.removeprefix("sqlite:///")).parent / "mlruns").as_uri() + f"/{name}" if uri.startswith("sqlite:////") else None
     try:
-        return client.create_experiment(name, artifact_location=location)
+        return client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS)
     except Exception:  # another process made it between the two calls
         found = client.get_experiment_by_name(name)
         if not found:

@@ -73,9 +73,9 @@ def decode(task: Task, rule: Filter) -> Accepted | Rejected:
     except OSError as error:
         return Rejected("bad_audio", f"the audio cannot be read ({error.strerror})")
     if audio.seconds < rule.min_seconds:
-        return Rejected("too_short", f"{audio.seconds:.2f} s is shorter than {rule.min_seconds:g} s")
+        return Rejected("too_short", f"{audio.seconds:.3f} s is shorter than {rule.min_seconds:g} s")
     if audio.seconds > rule.max_seconds:
-        return Rejected("too_long", f"{audio.seconds:.2f} s is longer than {rule.max_seconds:g} s")
+        return Rejected("too_long", f"{audio.seconds:.3f} s is longer than {rule.max_seconds:g} s")
     if is_silent(audio.samples):
         return Rejected("silent", "the audio is silent (no sample above -80 dBFS)")
     samples = to_int16(audio.samples)

@@ -1,9 +1,10 @@
 """Data sets of the Hugging Face hub as rows. Audio stays encoded and is decoded by our own decoder."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from ..errors import InputError
-from .layouts import SLICE_COLUMNS, SPEAKER_COLUMNS, SPLIT_WORDS, Columns, Row, _detect, find_columns
+from .layouts import SLICE_COLUMNS, SPEAKER_COLUMNS, Columns, Row, _detect, as_text, find_columns, role
 
 
 def rows(name: str, columns: Columns) -> list[Row]:
@@ -33,9 +34,9 @@ def _rows_of(dataset: object, split: str, columns: Columns) -> list[Row]:
         Row(
             id=f"{split}-{index}",
             audio=_reader(dataset, index, audio),
-            text=str(record[text] or ""),
-            speaker=str(record[speaker]) if speaker else "",
-            split=SPLIT_WORDS.get(split.lower()),
+            text=as_text(record[text]),
+            speaker=as_text(record[speaker]) if speaker else "",
+            split=role(split),
             slices={key: str(value) for key, value in record.items() if key in SLICE_COLUMNS and value},
         )
         for index, record in enumerate(table)
@@ -47,7 +48,7 @@ def _reader(dataset: object, index: int, column: str) -> Callable[[], bytes]:
         value = dataset[index][column]
         if isinstance(value, dict) and value.get("bytes"):
             return value["bytes"]
-        with open(value["path"] if isinstance(value, dict) else value, "rb") as file:
-            return file.read()
+        path = value["path"] if isinstance(value, dict) else value
+        return Path(path).read_bytes() if path else b""
 
     return read

@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import ConfigError, InputError, nearest
@@ -18,6 +20,7 @@ SLICE_COLUMNS = ("accent", "accents", "gender", "age", "locale", "variant", "dia
 SPLIT_WORDS = {"train": "train", "dev": "validation", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 TABLES = (".csv", ".tsv", ".txt")
 MANIFESTS = (".json", ".jsonl")
+AUDIO_SUFFIXES = ("", ".mp3", ".wav", ".flac")  # tried in turn behind a name; Common Voice leaves .mp3 out
 LAYOUTS = ("table", "common_voice_v1", "common_voice", "nemo", "hub")
 
 
@@ -59,7 +62,7 @@ def read(
         raise ConfigError(f"there is no layout '{layout}'{nearest(layout, LAYOUTS)}; layouts: {', '.join(LAYOUTS)}")
     path = Path(source).expanduser()
     if not path.exists():
-        if layout == "hub" or (layout is None and re.fullmatch(r"[\w.-]+/[\w.-]+", source) and not path.parent.exists()):
+        if layout == "hub" or (layout is None and _may_be_hub_id(path, source)):
             from . import hub
 
             return _with_unique_ids(hub.rows(source, columns))
@@ -71,17 +74,22 @@ def read(
     return _with_unique_ids(rows)
 
 
-def role(path: Path) -> str | None:
-    """The split that a file is named for: `cv-valid-train.csv` → train, `dev.tsv` → validation; None if for none."""
-    words = [word for word in re.split(r"[-_. ]", path.stem.lower()) if word in SPLIT_WORDS]
+def role(name: str) -> str | None:
+    """The split that a file or hub split is named for: `cv-valid-train` → train, `dev` → validation; None if for none."""
+    words = [word for word in re.split(r"[-_. ]", name.lower()) if word in SPLIT_WORDS]
     return SPLIT_WORDS[words[-1]] if words else None
+
+
+def _may_be_hub_id(path: Path, source: str) -> bool:
+    is_id = re.fullmatch(r"[\w.-]+/[\w.-]+", source) and path.suffix.lower() not in (*TABLES, *MANIFESTS)
+    return bool(is_id) and not path.parent.exists()
 
 
 def _files(path: Path, siblings: bool) -> list[tuple[Path, str | None]]:
     if path.is_dir():
         return _files_of_folder(path)
-    if siblings and role(path) == "train":
-        partners = [other for other in _partners(path) if role(other) == "validation"]
+    if siblings and role(path.stem) == "train":
+        partners = [other for other in _partners(path) if role(other.stem) == "validation"]
         if partners:
             return [(path, "train"), (partners[0], "validation")]
     return [(path, None)]
@@ -89,13 +97,20 @@ def _files(path: Path, siblings: bool) -> list[tuple[Path, str | None]]:
 
 def _partners(path: Path) -> list[Path]:
     """Files named like `path` but for the split: cv-valid-dev.csv beside cv-valid-train.csv."""
-    pattern = re.compile(re.sub(r"train(?=[^a-zA-Z]*$|[-_.])", "(dev|valid|val|validation|test)", re.escape(path.stem)) + re.escape(path.suffix))
-    return sorted(other for other in path.parent.iterdir() if pattern.fullmatch(other.name) and other != path)
+    others = (other for other in path.parent.iterdir() if other.suffix == path.suffix and other != path)
+    return sorted(other for other in others if _without_role(other.stem) == _without_role(path.stem))
+
+
+def _without_role(stem: str) -> list[str]:
+    """The words of a file name, with a gap for the last one that names a split."""
+    words = re.split(r"([-_. ])", stem.lower())
+    last = max((index for index, word in enumerate(words) if word in SPLIT_WORDS), default=None)
+    return ["" if index == last else word for index, word in enumerate(words)]
 
 
 def _files_of_folder(folder: Path) -> list[tuple[Path, str | None]]:
     tables = sorted(file for file in folder.iterdir() if file.suffix.lower() in (*TABLES[:2], *MANIFESTS) and file.is_file())
-    split_files = [(file, role(file)) for file in tables if role(file)]
+    split_files = [(file, role(file.stem)) for file in tables if role(file.stem)]
     if (folder / "clips").is_dir() or (folder / "validated.tsv").is_file():
         split_files = [(file, split) for file, split in split_files if file.stem in ("train", "dev", "validation", "test")]
         if not split_files and (folder / "validated.tsv").is_file():
@@ -151,39 +166,55 @@ def _detect(names: list[str], known: tuple[str, ...]) -> str | None:
 
 def _row(file: Path, line: int, record: dict, names: tuple[str, str, str | None], finder: "AudioFinder", split: str | None) -> Row:
     audio, text, speaker = names
-    value = str(record.get(audio) or "").strip()
-    slices = {name.lower(): str(record[name]) for name in record if name.lower() in SLICE_COLUMNS and record[name]}
-    offset = _seconds(record.get("offset"))
+    value = as_text(record.get(audio)).strip()
+    slices = {name.lower(): as_text(record[name]) for name in record if name.lower() in SLICE_COLUMNS and record[name]}
+    offset = _seconds(record, "offset", f"{file}, line {line}")
     return Row(
         id=_identity(value, line, offset),
         audio=finder.find(value),
-        text=str(record.get(text) or ""),
-        speaker=str(record.get(speaker) or "") if speaker else "",
+        text=as_text(record.get(text)),
+        speaker=as_text(record.get(speaker)) if speaker else "",
         split=split,
         offset=offset or 0.0,
-        seconds=_seconds(record.get("duration")) if offset is not None else None,
+        seconds=_seconds(record, "duration", f"{file}, line {line}") if offset is not None else None,
         slices=slices,
     )
 
 
 def _identity(value: str, line: int, offset: float | None) -> str:
-    stem = str(Path(value).with_suffix("")) if value else f"line-{line}"
+    stem = str(Path(value).with_suffix("")) if Path(value).name else f"line-{line}"
     return f"{stem}@{offset:g}" if offset else stem
 
 
-def _seconds(value: object) -> float | None:
-    try:
-        return float(value) if value is not None and value != "" else None
-    except (TypeError, ValueError):
+def as_text(value: object) -> str:
+    """A field as text. JSON can hold halves of surrogate pairs, which nothing can store: they become `?`."""
+    return "" if value is None else str(value).encode(errors="replace").decode()
+
+
+def _seconds(record: dict, name: str, where: str) -> float | None:
+    value = record.get(name)
+    if value is None or value == "":
         return None
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise InputError(f"{where}: {name} is {value!r}; it must be seconds, 0 or more")
+    return seconds
 
 
 def _with_unique_ids(rows: list[Row]) -> list[Row]:
-    seen: dict[str, int] = {}
+    taken: set[str] = set()
+    copies: Counter[str] = Counter()
     unique = []
     for row in rows:
-        seen[row.id] = seen.get(row.id, 0) + 1
-        unique.append(row if seen[row.id] == 1 else Row(**{**row.__dict__, "id": f"{row.id}#{seen[row.id]}"}))
+        name = row.id
+        while name in taken:
+            copies[row.id] += 1
+            name = f"{row.id}#{copies[row.id] + 1}"
+        taken.add(name)
+        unique.append(replace(row, id=name))
     return unique
 
 
@@ -196,18 +227,20 @@ class AudioFinder:
         self._roots = [audio_dir] if audio_dir else [beside, beside / "clips"]
 
     def find(self, value: str) -> Path:
-        """The file, or where it was expected first if it is nowhere."""
-        given = Path(value)
+        """The file, or where it was expected first if it is nowhere; an empty path for an empty value."""
+        if not value:
+            return Path()
+        given = Path(value.replace("\\", "/"))
         candidates = [given] if given.is_absolute() else [root / given for root in self._roots]
         if not given.is_absolute():
             candidates += [root / given.name for root in self._roots]
-        candidates += [Path(f"{path}.mp3") for path in candidates if not path.suffix]
-        return next((path for path in candidates if path.is_file()), candidates[0])
+        named = (Path(f"{path}{suffix}") for suffix in AUDIO_SUFFIXES for path in candidates)
+        return next((path for path in named if path.is_file()), candidates[0])
 
 
 def _text_of(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return file.readas_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
@@ -216,22 +249,25 @@ def _text_of(file: Path) -> str:
 
 def _table_records(file: Path) -> Iterator[tuple[int, dict]]:
     content = _text_of(file)
-    header = content.partition("\n")[0]
-    if not header.strip():
+    if not content.strip():
         raise InputError(f"{file} is empty")
+    header = content.lstrip("\r\n").splitlines()[0]
     delimiter = "\t" if "\t" in header else max(",;|", key=header.count)
     # Common Voice's TSVs hold bare quotation marks; in a CSV they quote.
     quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
     csv.field_size_limit(1 << 24)
     reader = csv.DictReader(io.StringIO(content, newline=""), delimiter=delimiter, quoting=quoting, restkey="", restval="")
+    where = f"{file}, line"
     try:
         for record in reader:
-            record.pop("", None)
+            surplus = record.pop("", None)
+            if isinstance(surplus, list) and any(field.strip() for field in surplus):
+                raise InputError(f"{where} {reader.line_num}: more fields than the header has; a text that holds '{delimiter}' must be quoted")
             if delimiter == "\t":
                 record = {name: _unquote(value) for name, value in record.items()}
             yield reader.line_num, record
     except csv.Error as error:
-        raise InputError(f"{file}, line {reader.line_num}: {error}") from None
+        raise InputError(f"{where} {reader.line_num}: {error}") from None
 
 
 def _unquote(value: str) -> str:
@@ -243,7 +279,7 @@ def _manifest_records(file: Path) -> Iterator[tuple[int, dict]]:
     content = _text_of(file).strip()
     if not content:
         raise InputError(f"{file} is empty")
-    for line, text in enumerate(content.splitlines(), 1):
+    for line, text in enumerate(content.split("\n"), 1):  # JSON text may hold the other line separators of Unicode
         if not text.strip():
             continue
         try:

@@ -1,20 +1,24 @@
 """Prepare: rows of a source to 16 kHz shards, a manifest and the list of what was left out."""
 
+import contextlib
 import csv
+import glob
 import hashlib
 import io
 import json
 import os
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..config import Config
 from ..errors import InputError
-from ..files import folder_written_at_once, locked, read_json, write_json, write_text
+from ..files import folder_written_at_once, locked, write_json, write_text
 from ..progress import bar
+from ..recognizer.audio import SAMPLE_RATE
 from ..text import TranscriptNormalizer
 from . import layouts
 from .decoding import Accepted, Filter, Rejected, Task, decoded_in_order
@@ -23,6 +27,8 @@ from .shards import META, PreparedCorpus, ShardWriter, Utterance
 from .splits import assign_splits
 
 FORMAT = 1  # of the corpus folder; part of its key
+REJECTED = "rejected.csv"
+PARTS = {META, REJECTED, "train", "validation", "test"}  # all that a corpus folder holds
 
 
 @dataclass(frozen=True)
@@ -48,14 +54,32 @@ def prepare(source: Source, out: Path, config: Config) -> tuple[PreparedCorpus, 
     """
     rows = assign_splits(source.rows(), config.data)
     key = _key(source, rows, config)
-    with locked(out):
-        _check_target(out)
-        if (read_json(out / META) or {}).get("key") == key:
+    target = out.resolve()  # a link stays a link
+    with _writable(target), locked(target):
+        _check_target(target)
+        if _holds(target, key):
             return PreparedCorpus.open(out), True
-        _clear_remains(out)
-        with folder_written_at_once(out) as folder:
+        _clear_remains(target)
+        with folder_written_at_once(target) as folder:
             _write_corpus(folder, rows, source, config, key)
     return PreparedCorpus.open(out), False
+
+
+@contextlib.contextmanager
+def _writable(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise InputError(f"{out} cannot be written ({error.strerror}: {error.filename}); name another folder with --out") from None
+
+
+def _holds(out: Path, key: str) -> bool:
+    """Whether `out` is the finished corpus that `key` stands for, with all of its shards."""
+    try:
+        corpus = PreparedCorpus.open(out)
+        return corpus.meta.get("key") == key and all(corpus.split(name) is not None for name in corpus.meta["splits"])
+    except InputError:
+        return False
 
 
 def _key(source: Source, rows: list[Row], config: Config) -> str:
@@ -69,8 +93,8 @@ def _key(source: Source, rows: list[Row], config: Config) -> str:
 
 
 def _state(row: Row) -> tuple[Any, ...]:
-    if not isinstance(row.audio, Path):
-        return ("hub",)
+    if not isinstance(row.audio, Path) or row.audio == Path():
+        return ()
     try:
         status = row.audio.stat()
         return str(row.audio.absolute()), status.st_size, status.st_mtime_ns
@@ -81,13 +105,16 @@ def _state(row: Row) -> tuple[Any, ...]:
 def _check_target(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; --out names a folder")
-    if out.exists() and any(out.iterdir()) and not (out / META).exists():
-        raise InputError(f"{out} holds something that is not a prepared corpus; name a new or empty folder with --out")
+    present = {path.name for path in out.iterdir()} if out.exists() else set()
+    if present and (META not in present or present - PARTS):
+        what = ", ".join(sorted(present - PARTS)[:3]) or "shards of no corpus"
+        raise InputError(f"{out} holds something that is not a prepared corpus ({what}); name a new or empty folder with --out")
 
 
 def _clear_remains(out: Path) -> None:
     """Folders of runs that were killed: nobody works on them, the lock is ours."""
-    for remains in [*out.parent.glob(f".{out.name}.partial-*"), *out.parent.glob(f".{out.name}.old-*")]:
+    name = glob.escape(out.name)
+    for remains in [*out.parent.glob(f".{name}.partial-*"), *out.parent.glob(f".{name}.old-*")]:
         shutil.rmtree(remains, ignore_errors=True)
 
 
@@ -96,30 +123,30 @@ def _write_corpus(folder: Path, rows: list[Row], source: Source, config: Config,
     writers = _Writers(folder, config.data.shard_size)
     tasks = (_task(row, text_rule) for row in rows)
     rule = Filter(config.data.min_seconds, config.data.max_seconds)
-    results = decoded_in_order(tasks, rule, config.data.workers or os.cpu_count() or 1)
     rejected: list[tuple[Row, Rejected]] = []
-    try:
+    with contextlib.closing(writers), contextlib.closing(decoded_in_order(tasks, rule, config.data.workers or os.cpu_count() or 1)) as results:
         for row, result in zip(rows, bar(results, total=len(rows), label="prepare", unit="clip")):
             if isinstance(result, Rejected):
                 rejected.append((row, result))
             else:
                 writers.add(row.split or "train", _utterance(row, result, text_rule(row.text)))
-        writers.close()
-    finally:
-        writers.abort()
+        writers.finish()
     _check_rejected(rejected, len(rows), config.data.max_rejected, source.path)
-    write_text(folder / "rejected.csv", _rejected_csv(rejected))
+    write_text(folder / REJECTED, _rejected_csv(rejected))
     write_json(folder / META, _meta(writers, rejected, source, config, key))
 
 
 def _task(row: Row, text_rule: TranscriptNormalizer) -> Task:
-    audio = row.audio if isinstance(row.audio, Path) else row.audio()
+    try:
+        audio = row.audio if isinstance(row.audio, Path) else row.audio()
+    except OSError as error:
+        audio = Path(error.filename or "")  # the worker says what is wrong with it
     return Task(audio, row.offset, row.seconds, bool(row.text.strip()), bool(text_rule(row.text)))
 
 
 def _utterance(row: Row, accepted: Accepted, text: str) -> Utterance:
     slices = json.dumps(row.slices, ensure_ascii=False, sort_keys=True)
-    seconds = len(accepted.audio) / 16_000
+    seconds = len(accepted.audio) / SAMPLE_RATE
     return Utterance(row.id, accepted.audio, seconds, row.text, text, row.speaker, accepted.digest, slices)
 
 
@@ -175,12 +202,15 @@ class _Writers:
         self.seconds[split] += utterance.seconds
         self.digest.update(f"{split}\t{utterance.id}\t{utterance.audio_digest}\t{utterance.text}\n".encode())
         if self._open[split].count == self._size:
-            self._open.pop(split).close()
+            self._open[split].close()
+            del self._open[split]
+
+    def finish(self) -> None:
+        for writer in self._open.values():
+            writer.close()
+        self._open.clear()
 
     def close(self) -> None:
-        for split in list(self._open):
-            self._open.pop(split).close()
-
-    def abort(self) -> None:
+        """Let go of what is still open, which after `finish` is nothing."""
         for writer in self._open.values():
             writer.abort()

@@ -21,6 +21,7 @@ from ..files import read_json, write_json
 META = "corpus.json"
 DATA = "data-00000-of-00001.arrow"
 ROWS_PER_BATCH = 64  # utterances; about 10 MB in memory while writing
+SAMPLES_PER_BATCH = 1 << 26  # bounds the batch where utterances are long: offsets into it have 32 bits
 
 TEXT_FIELDS = ("id", "text_raw", "text", "speaker", "audio_digest", "slices")
 SCHEMA = pa.schema([("audio", pa.list_(pa.int16())), ("seconds", pa.float64()), *((name, pa.string()) for name in TEXT_FIELDS)])
@@ -49,13 +50,15 @@ class ShardWriter:
         self._sink = pa.OSFile(str(folder / DATA), "wb")
         self._writer = pa.ipc.new_stream(self._sink, SCHEMA.with_metadata({"huggingface": json.dumps({"info": {"features": _features()}})}))
         self._pending: list[Utterance] = []
+        self._samples = 0  # of the pending utterances
         self.count = 0
 
     def add(self, utterance: Utterance) -> None:
         """Append an utterance."""
         self._pending.append(utterance)
         self.count += 1
-        if len(self._pending) >= ROWS_PER_BATCH:
+        self._samples += len(utterance.audio)
+        if len(self._pending) >= ROWS_PER_BATCH or self._samples >= SAMPLES_PER_BATCH:
             self._flush()
 
     def close(self) -> None:
@@ -81,7 +84,7 @@ class ShardWriter:
         columns = [audio, pa.array([item.seconds for item in self._pending])]
         columns += [pa.array([getattr(item, name) for item in self._pending], pa.string()) for name in TEXT_FIELDS]
         self._writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
-        self._pending = []
+        self._pending, self._samples = [], 0
 
 
 def _features() -> dict[str, Any]:
@@ -148,7 +151,7 @@ class PreparedCorpus:
     def open(cls, folder: Path) -> "PreparedCorpus":
         """InputError if `folder` is not a corpus that `asrx prepare` finished."""
         meta = read_json(folder / META)
-        if not isinstance(meta, dict) or "digest" not in meta:
+        if not isinstance(meta, dict) or not {"digest", "splits"} <= meta.keys():
             what = "is not a prepared corpus" if folder.exists() else "does not exist"
             raise InputError(f"{folder} {what}; make one with: asrx prepare --source CSV --out {folder}")
         return cls(folder, meta)
@@ -164,5 +167,9 @@ class PreparedCorpus:
         return self.meta.get("name", self.folder.name)
 
     def split(self, name: str) -> Split:
-        """The utterances of train, validation or test; empty if the corpus has none."""
-        return Split(self.folder / name)
+        """The utterances of train, validation or test; empty if the corpus has none. InputError where shards are missing or cut."""
+        split = Split(self.folder / name)
+        promised = self.meta["splits"].get(name, {}).get("utterances", 0)
+        if len(split) != promised:
+            raise InputError(f"{self.folder / name} holds {len(split)} of {promised} utterances: shards are damaged or missing; prepare the corpus again")
+        return split

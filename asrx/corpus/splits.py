@@ -15,13 +15,20 @@ log = logging.getLogger("asrx")
 def assign_splits(rows: list[Row], data: Data) -> list[Row]:
     """Rows with their split: the source's own, else `train_share` by speaker where speakers are known, else at random.
 
+    What a source names test stays test, also where train and validation are split anew or the source has no validation.
     Raises InputError where the split that was asked for is impossible.
     """
-    own = all(row.split for row in rows) and any(row.split == "train" for row in rows)
+    named = {row.split for row in rows}
+    own = None not in named and "train" in named
     if data.split == "source" and not own:
         raise InputError("data.split=source: this source names no splits; use data.split=auto, speaker or random")
-    if own and data.split in (AUTO, "source"):
+    if own and (data.split == "source" or (data.split == AUTO and "validation" in named)):
         return rows
+    held_out = [row for row in rows if own and row.split == "test"]
+    return _split([row for row in rows if not own or row.split != "test"], data) + held_out
+
+
+def _split(rows: list[Row], data: Data) -> list[Row]:
     speakers = {row.speaker for row in rows} - {""}
     if data.split == "speaker" and len(speakers) < 2:
         raise InputError(f"data.split=speaker needs two or more known speakers; this source names {len(speakers)}")
@@ -35,7 +42,7 @@ def assign_splits(rows: list[Row], data: Data) -> list[Row]:
 def _random_split(rows: list[Row], data: Data) -> list[Row]:
     order = list(range(len(rows)))
     random.Random(data.seed).shuffle(order)
-    train = set(order[: max(1, round(data.train_share * len(rows)))])
+    train = set(order[: min(max(1, round(data.train_share * len(rows))), max(1, len(rows) - 1))])
     return [replace(row, split="train" if index in train else "validation") for index, row in enumerate(rows)]
 
 

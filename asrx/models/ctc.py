@@ -28,6 +28,8 @@ SCRATCH_CONFIG = {
 }  # fmt: skip
 # Defaults differ between families; these two keep one impossible label from spoiling a batch.
 LOSS = {"ctc_loss_reduction": "mean", "ctc_zero_infinity": True}
+FROM_VOCABULARY = ("vocab_size", "pad_token_id")  # model options that are not a person's to choose
+SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")  # that transformers does not check
 
 
 @dataclass
@@ -91,6 +93,7 @@ def load_family(options: Config, texts: Sequence[str]) -> CtcFamily:
     loading.quiet_transformers()
     scratch = options.model.name == SCRATCH
     folder = None if scratch else loading.locate(options.model.name)
+    _check_keys("tokenizer", options.extra["tokenizer"], vocabulary.option_names())
     case = options.text.case or ("lower" if scratch else None)
     tokenizer = None if scratch or options.text.vocabulary == "build" else _checkpoint_vocabulary(folder, options)
     built = tokenizer is None
@@ -136,37 +139,46 @@ def _feature_extractor(folder: Path | None, options: Config) -> Any:
     from transformers import Wav2Vec2FeatureExtractor
 
     keys = options.extra["feature_extractor"]
-    if folder is None:
-        known = {"feature_size", "sampling_rate", "padding_value", "return_attention_mask", "do_normalize", "padding_side"}
-        _check_keys("feature_extractor", keys, known)
-        return Wav2Vec2FeatureExtractor(**{"return_attention_mask": True, **keys})
-    extractor = loading.feature_extractor(folder)
-    _check_keys("feature_extractor", keys, set(extractor.to_dict()))
+    extractor = loading.feature_extractor(folder) if folder else Wav2Vec2FeatureExtractor(return_attention_mask=True)
+    known = extractor.to_dict()
+    _check_keys("feature_extractor", keys, set(known))
     for key, value in keys.items():
-        setattr(extractor, key, value)
+        setattr(extractor, key, _typed(f"feature_extractor.{key}", value, known[key]))
     if extractor.sampling_rate != SAMPLE_RATE:
         raise ModelError(f"the model {options.model.name} wants {extractor.sampling_rate:,} Hz audio; asrx prepares {SAMPLE_RATE:,} Hz")
+    if folder is None and extractor.feature_size != 1:
+        raise ConfigError(f"feature_extractor.feature_size={extractor.feature_size}: a waveform has 1 value per sample")
     return extractor
 
 
+def _typed(name: str, value: Any, default: Any) -> Any:
+    if isinstance(default, bool):
+        return as_bool(name, value)
+    if isinstance(default, (int, float)) and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise ConfigError(f"{name}={value}: must be a number")
+    return value
+
+
 def _scratch_model(tokenizer: Any, options: Config) -> Any:
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
-    _check_keys("model", options.extra["model"], set(Wav2Vec2Config().to_dict()))
+    _check_model_keys(options.extra["model"], set(Wav2Vec2Config().to_dict()))
     keys = {**SCRATCH_CONFIG, **LOSS, **options.extra["model"], **_sizes(tokenizer)}
     if "conv_dim" in options.extra["model"]:
         keys["num_feat_extract_layers"] = len(keys["conv_dim"])
     try:
         return Wav2Vec2ForCTC(Wav2Vec2Config(**keys))
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, ArithmeticError, StrictDataclassError) as error:
         raise ConfigError(f"the model options do not fit together: {' '.join(str(error).split())}") from None
 
 
 def _checkpoint_model(folder: Path, tokenizer: Any, built: bool, options: Config) -> Any:
     from transformers import AutoModelForCTC
 
-    _check_keys("model", options.extra["model"], set(loading.config(folder).to_dict()) | set(LOSS))
-    keys = {**LOSS, **options.extra["model"], **(_sizes(tokenizer) if built else {})}
+    _check_model_keys(options.extra["model"], set(loading.config(folder).to_dict()) | set(LOSS))
+    sizes = _sizes(tokenizer) if built else {"pad_token_id": tokenizer.pad_token_id}  # loss and decoder must agree on the blank
+    keys = {**LOSS, **options.extra["model"], **sizes}
     model = loading.quietly(
         lambda: AutoModelForCTC.from_pretrained(folder, ignore_mismatched_sizes=built, use_safetensors=True, trust_remote_code=False, **keys),
         options.model.name,
@@ -186,6 +198,15 @@ def _freeze(model: Any, options: Config, scratch: bool) -> None:
     frozen = not scratch if wanted == AUTO else as_bool("model.freeze_feature_encoder", wanted)
     if frozen and hasattr(model, "freeze_feature_encoder"):
         model.freeze_feature_encoder()
+
+
+def _check_model_keys(keys: dict[str, Any], known: set[str]) -> None:
+    _check_keys("model", keys, known)
+    for key, value in keys.items():
+        if key in FROM_VOCABULARY:
+            raise ConfigError(f"model.{key} follows from the vocabulary and cannot be given")
+        if key in SIZES and not (isinstance(value, int) and value > 0):
+            raise ConfigError(f"model.{key}={value}: must be a whole number of 1 or more")
 
 
 def _check_keys(section: str, keys: dict[str, Any], known: set[str]) -> None:

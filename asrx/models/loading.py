@@ -82,9 +82,12 @@ def feature_extractor(folder: Path) -> Any:
 
 def quietly(load: Callable[[], Any], name: str) -> Any:
     """`load()`, with transformers' own errors as one ModelError."""
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
     try:
         return load()
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, StrictDataclassError, SafetensorError) as error:
         raise ModelError(f"the model {name} cannot be loaded: {' '.join(str(error).split())[:300]}") from None
 
 

@@ -45,7 +45,7 @@ def evaluate(spec: str, source: Source, out: Path | None = None, parent: str | N
     rows = source.rows(siblings=False)
     client = tracking.connect()
     model = open_model(client, spec)
-    with tracking.run("evaluate", f"evaluate {spec}", client, parent=parent) as run:
+    with tracking.run("evaluate", f"evaluate {spec[:24]}", client, parent=parent) as run:
         run.params({"asrx.model": spec, "asrx.csv": source.path, "asrx.normalizer": SCORE_NORMALIZER})
         result = transcribe(model.recognizer, rows, "transcribe")
         leaked = sum(packaging.was_trained_on(item.audio_digest, model.trained_on) for item in result.heard)

@@ -9,11 +9,12 @@ from ..errors import ConfigError, nearest
 
 RESERVED = {"output_dir", "report_to", "remove_unused_columns", "eval_strategy", "save_strategy", "logging_strategy", "disable_tqdm",
             "load_best_model_at_end", "metric_for_best_model", "do_train", "do_eval", "do_predict", "average_tokens_across_devices"}  # fmt: skip
+LIMITS = {"adam_beta1": (0, 1), "adam_beta2": (0, 1), "adam_epsilon": (0, 1), "dataloader_num_workers": (0, 1_000)}  # that surface late in torch
 EVALUATIONS = 10  # in a run, where trainer.eval_steps does not say
 
 
 def check(options: Config) -> None:
-    """ConfigError for a trainer key that TrainingArguments lacks or that asrx sets itself, or a value of the wrong kind."""
+    """ConfigError for a trainer key that TrainingArguments lacks or that asrx sets itself, or an impossible value."""
     from transformers import TrainingArguments
 
     fields = {item.name: str(item.type) for item in dataclasses.fields(TrainingArguments) if item.init}
@@ -24,6 +25,10 @@ def check(options: Config) -> None:
             known = set(fields) | set(dataclasses.asdict(options.trainer)) - RESERVED
             raise ConfigError(f"there is no option trainer.{key}{nearest(key, known)}")
         options.extra["trainer"][key] = _typed(key, value, fields[key])
+    for key, (low, high) in LIMITS.items():
+        if not low <= options.extra["trainer"].get(key, low) <= high:
+            raise ConfigError(f"trainer.{key}={options.extra['trainer'][key]}: must be from {low} to {high}")
+    training_arguments(options, EVALUATIONS, Path("unused"))
 
 
 def _typed(key: str, value: Any, kind: str) -> Any:

@@ -7,6 +7,7 @@ from .. import tracking, workspace
 from ..config import Config, resolve
 from ..corpus.shards import PreparedCorpus
 from ..errors import ConfigError, InputError
+from . import arguments
 from . import resume as resuming
 from .train import Training
 from .train import train as run_training
@@ -20,6 +21,7 @@ def train(data: str | None, recipe: str | None, options: dict[str, Any], overrid
     if resume and resume != "auto":
         return _go_on(resume, data, bool(recipe or options or overrides), _options(recipe, options, overrides))
     chosen = _options(recipe, options, overrides)
+    arguments.check(chosen)  # before the built-in corpus is spoken
     corpus = PreparedCorpus.open(tracking.user_path(data)) if data else workspace.builtin_corpus()
     return run_training(corpus, chosen, resume)
 
