@@ -240,7 +240,7 @@ class AudioFinder:
 
 def _text_of(file: Path) -> str:
     try:
-        return file.readas_text(encoding="utf-8-sig")
+        return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
