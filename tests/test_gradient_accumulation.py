@@ -1,0 +1,53 @@
+"""CTC losses are not scaled for accumulation by transformers: an optimizer step must weight each utterance the same."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import TrainingArguments
+
+from asrx.config import Augment, resolve
+from asrx.corpus.shards import ShardWriter, Split, Utterance
+from asrx.models.ctc import load_family
+from asrx.training.batching import BatchPlan, Item, TrainingUtterances
+from asrx.training.evaluation import Evaluator
+from asrx.training.trainer import AsrTrainer
+
+TEXTS = ["one", "two three", "four", "five six", "seven", "eight"]
+
+
+@pytest.fixture
+def split(tmp_path):
+    random = np.random.default_rng(0)
+    writer = ShardWriter(tmp_path / "train" / "part_1")
+    for index, text in enumerate(TEXTS):
+        audio = random.integers(-8000, 8000, 16_000 + 1600 * index).astype(np.int16)
+        writer.add(Utterance(f"u{index}", audio, len(audio) / 16_000, text, text, "s", f"{index:064x}", "{}"))
+    writer.close()
+    return Split(tmp_path / "train")
+
+
+def gradients(split, batches, tmp_path):
+    """Gradients of the first optimizer step over `batches` of utterance numbers."""
+    torch.manual_seed(0)
+    family = load_family(resolve(overrides=["model.hidden_dropout=0"]), TEXTS)
+    plan = BatchPlan([[Item(0, index) for index in batch] for batch in batches], [len(batches)])
+    utterances = TrainingUtterances(split, np.arange(len(TEXTS)), family.labels(TEXTS), None, Augment(), 0)
+    arguments = TrainingArguments(
+        str(tmp_path / "out"), gradient_accumulation_steps=len(batches), num_train_epochs=1, max_grad_norm=0, learning_rate=0, report_to="none",
+        disable_tqdm=True, remove_unused_columns=False, average_tokens_across_devices=False, save_strategy="no", use_cpu=True,
+    )  # fmt: skip
+    seen = {}
+    trainer = AsrTrainer(family, plan, utterances, Evaluator(family, split, 2, 2), None, args=arguments)
+    step = trainer.create_optimizer().step
+    trainer.optimizer.step = lambda *a, **k: (seen.update({n: p.grad.clone() for n, p in family.model.named_parameters() if p.grad is not None}), step(*a, **k))[1]
+    loss = trainer.train().training_loss
+    return seen, loss
+
+
+def test_accumulated_gradients_equal_those_of_one_batch(split, tmp_path):
+    whole, whole_loss = gradients(split, [[0, 1, 2, 3, 4, 5]], tmp_path)
+    parts, parts_loss = gradients(split, [[0], [1, 2], [3, 4, 5]], tmp_path)
+    assert parts_loss == pytest.approx(whole_loss, rel=1e-4)
+    assert whole
+    for name, gradient in whole.items():
+        assert torch.allclose(parts[name], gradient, rtol=1e-2, atol=1e-4 * float(gradient.abs().max()) + 1e-7), name
