@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import wraps
@@ -160,16 +161,19 @@ def register(run_id: str, model: str, name: str, alias: str) -> tuple[Any, str]:
 @reading
 @click.option("--baseline", default=AUTO, help="Alias or version (default: champion, else baseline).")
 @click.option("--candidate", default=AUTO, help="Alias or version (default: candidate).")
-@click.option("--first", type=click.BOOL, is_flag=False, flag_value=True, default=False, help="Promote a lone model whose WER is at most gate.max_wer.")
+@click.option("--first", is_flag=False, flag_value="true", default="false", help="Promote a lone model whose WER is at most gate.max_wer.")
 @configurable
 @common
-def compare(name: str, csv: str, layout: dict[str, str], baseline: str, candidate: str, first: bool, overrides: list[str]) -> tuple[Any, str]:
+def compare(name: str, csv: str, layout: dict[str, str], baseline: str, candidate: str, first: str, overrides: list[str]) -> tuple[Any, str]:
     """Score candidate and baseline on a held-out table; the candidate becomes champion if it is better beyond chance."""
     from . import config, present, workspace
     from .registry import promotion
 
+    if "=" in first:  # click takes the word behind a bare --first for its value
+        first, overrides = "true", [first, *overrides]
+    alone = config.as_bool("--first", first)
     gate = config.resolve(overrides=overrides).gate
-    result = promotion.compare(name, workspace.held_out(csv, layout), gate, workspace.given(baseline), workspace.given(candidate), first)
+    result = promotion.compare(name, workspace.held_out(csv, layout), gate, workspace.given(baseline), workspace.given(candidate), alone)
     return asdict(result), present.decision(result)
 
 
@@ -241,6 +245,11 @@ def _words(text: str) -> list[str]:
         raise ConfigError(f"--overrides {text}: {error}") from None
 
 
+def _show_warning(message: Warning | str, category: type[Warning], filename: str, line: int, *_: Any) -> None:
+    """Libraries warn their developers, and MLflow resets our filters to do so: it all goes to the debug log."""
+    logging.getLogger("asrx").debug("%s:%s: %s: %s", filename, line, category.__name__, message)
+
+
 def _set_up() -> None:
     """Logs to standard error; bars of libraries off, before they are imported.
 
@@ -248,6 +257,7 @@ def _set_up() -> None:
     """
     logging.basicConfig(level=logging.WARNING, format="asrx: %(message)s", stream=sys.stderr)
     logging.getLogger("asrx").setLevel(logging.INFO)
+    warnings.showwarning = _show_warning
     for name, value in (("OMP_WAIT_POLICY", "PASSIVE"), ("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false"), ("TOKENIZERS_PARALLELISM", "false"), ("TRANSFORMERS_VERBOSITY", "error"),
                         ("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"), ("HF_HUB_DISABLE_TELEMETRY", "1"), ("MPLBACKEND", "Agg")):  # fmt: skip
         os.environ.setdefault(name, value)

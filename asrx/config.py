@@ -333,7 +333,7 @@ def _number(name: str, value: Any, whole: bool) -> int | float:
 def _range_text(low: float | None, high: float | None) -> str:
     if low == 1e-9 or (low == 0 and high is None):
         return "above 0" if low else "0 or more"
-    return f"{low:g} or more" if high is None else f"from {low:g} to {high:g}"
+    return f"{low:g} or more" if high is None else f"from {low:g} to {high:.12g}"
 
 
 def as_bool(name: str, value: Any, choices: str = "true or false") -> bool:

@@ -51,7 +51,7 @@ def count(reference: str, hypothesis: str) -> ErrorCounts:
     if not reference:
         inserted = len(hypothesis.split())
         return ErrorCounts(insertions=inserted, character_errors=len(hypothesis), utterances=1, wrong_utterances=int(inserted > 0))
-    # Split here on the one space that score_text leaves: jiwer's own splitting knows no tabs or no-break spaces.
+    # jiwer splits at plain spaces only, which is all the white space that score_text leaves.
     words = jiwer.process_words(reference, hypothesis)
     characters = jiwer.process_characters(reference, hypothesis)
     wrong = words.substitutions + words.deletions + words.insertions

@@ -33,9 +33,9 @@ class Journal:
         self._path, self._mark = folder / f"{run_id}.jsonl", folder / f"{run_id}.delivered"
         self._run_id, self._deliver = run_id, deliver
         self._lock = threading.Lock()
-        points = _whole_lines(self._path)
+        points, whole = _read_points(self._path)
         self._seen = {(point["k"], point["s"]) for point in points}
-        self._delivered = _read_count(self._mark)
+        self._delivered = min(_read_count(self._mark), len(points)) if whole else 0
         self._pending = deque(points[self._delivered :])
         self._file = self._path.open("a", encoding="utf-8")
         self._jobs: dict[str, Callable[[], None]] = {}
@@ -61,10 +61,10 @@ class Journal:
         with self._lock:
             self._jobs[name] = job
 
-    def close(self) -> bool:
-        """Deliver what is left; whether all of it arrived in time."""
+    def close(self, patience: float | None = None) -> bool:
+        """Deliver what is left, waiting at most `patience` s (default: CLOSING_PATIENCE); whether all of it arrived in time."""
         self._stop.set()
-        self._thread.join(CLOSING_PATIENCE)
+        self._thread.join(CLOSING_PATIENCE if patience is None else patience)
         self._file.close()
         return not self._thread.is_alive() and not self._jobs and not self._pending
 
@@ -111,12 +111,28 @@ def _read_count(path: Path) -> int:
         return 0
 
 
-def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    """The journal's points. Half a line, left by a process that was killed, is cut off."""
+def _read_points(path: Path) -> tuple[list[dict[str, Any]], bool]:
+    """The journal's points, and whether all lines before its end could be read: if not, nobody knows which were delivered.
+
+    Half a last line, left by a process that was killed, is cut off. Lines that a power cut damaged are taken out.
+    """
     if not path.exists():
-        return []
+        return [], True
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     if len(whole) < len(content):
         os.truncate(path, len(whole))
-    return [json.loads(line) for line in whole.splitlines()]
+    lines = whole.splitlines()
+    points = [point for line in lines if (point := _point(line))]
+    if len(points) < len(lines):
+        log.warning("%d damaged lines were taken out of %s", len(lines) - len(points), path)
+        write_text(path, "".join(json.dumps(point) + "\n" for point in points))
+    return points, len(points) == len(lines)
+
+
+def _point(line: bytes) -> dict[str, Any] | None:
+    try:
+        point = json.loads(line)
+        return point if isinstance(point, dict) and point.keys() >= {"k", "v", "s", "t"} else None
+    except ValueError:
+        return None

@@ -7,19 +7,21 @@ from dataclasses import dataclass
 APOSTROPHES = "’‘ʼ＇`´"
 WHITE_SPACE = re.compile(r"\s+")
 
+SEPARATORS = "-–—…/|।॥"  # what is ignored between words still parts them; CTC vocabularies write the space as |
+
 # What is stripped from transcripts before training, by language. Apostrophes inside words are speech.
 IGNORED_CHARACTERS = {
-    "en": ',?.!-;:"“”„‘%…—–()[]{}«»�',
-    "it": ',?.!-;:"“”„‘%…—–()[]{}«»�',
+    "en": ',?.!-;:"“”„‘%…—–()[]{}«»|�',
+    "it": ',?.!-;:"“”„‘%…—–()[]{}«»|�',
     "ne": ',?.!-;:"“”„‘%…—–()[]{}«»।॥|�',
-    "basic": ',?.!-;:"“”„%…—–()[]{}«»।॥�',
+    "basic": ',?.!-;:"“”„%…—–()[]{}«»।॥|�',
 }
 IGNORED_CHARACTERS["hi"] = IGNORED_CHARACTERS["ne"]
 
 
 @dataclass(frozen=True)
 class TranscriptNormalizer:
-    """Transcript clean-up before training: NFC, ignored characters out, white space collapsed.
+    """Transcript clean-up before training: NFC, apostrophes unified, ignored characters out, white space collapsed.
 
     Casing is kept: the model's vocabulary decides it at training time. `case` ("upper" or "lower") forces it.
     `language` picks the ignored characters unless `ignore` lists them.
@@ -37,7 +39,7 @@ class TranscriptNormalizer:
         if ignored is None:
             ignored = IGNORED_CHARACTERS.get(self.language, IGNORED_CHARACTERS["basic"])
         text = unify_apostrophes(unicodedata.normalize("NFC", text))
-        text = text.translate({ord(character): " " if character in "-–—" else None for character in ignored})
+        text = text.translate({ord(character): " " if character in SEPARATORS else None for character in ignored})
         return apply_case(collapse(text), self.case)
 
 
@@ -56,8 +58,10 @@ def score_text(text: str) -> str:
 
 
 def unify_apostrophes(text: str) -> str:
-    """Typographic apostrophes between two letters become `'`; as quotation marks they stay."""
-    return re.sub(rf"(?<=\w)[{APOSTROPHES}](?=\w)", "'", text)
+    """Typographic apostrophes become `'` inside a word (between letters, combining marks or digits) and go elsewhere."""
+    if not any(character in text for character in APOSTROPHES):
+        return text
+    return "".join(("'" if _is_inside_word(text, position) else "") if character in APOSTROPHES else character for position, character in enumerate(text))
 
 
 def apply_case(text: str, case: str | None) -> str:
@@ -75,15 +79,18 @@ def collapse(text: str) -> str:
 def _keep(text: str, position: int, character: str) -> str:
     category = unicodedata.category(character)
     if character == "'":
-        inside = 0 < position < len(text) - 1 and _is_word(text[position - 1]) and _is_word(text[position + 1])
-        return character if inside else ""
+        return character if _is_inside_word(text, position) else ""
     if category[0] in "PS":
-        return " " if category in ("Pd", "Pc") or character in "/।॥" else ""
+        return " " if category in ("Pd", "Pc") or character in SEPARATORS else ""
     return "" if category == "Cf" and character not in "\u200c\u200d" else character
 
 
+def _is_inside_word(text: str, position: int) -> bool:
+    return 0 < position < len(text) - 1 and _is_word(text[position - 1]) and _is_word(text[position + 1])
+
+
 def _is_word(character: str) -> bool:
-    return unicodedata.category(character)[0] in "LMN"
+    return unicodedata.category(character)[0] in "LMN" and character not in APOSTROPHES
 
 
 SCORE_NORMALIZER = "default/1"  # name and version of score_text; goes with every score

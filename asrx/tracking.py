@@ -72,6 +72,7 @@ def connect() -> Any:
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it tells of every attempt
     uri = tracking_uri()
     if uri.startswith(("http://", "https://")):
         _check_server(uri)
@@ -223,6 +224,11 @@ class Run:
         if not arrived:
             log.warning("some metrics of run %s have not reached MLflow; they are kept in %s", self.id, home() / "journals")
 
+    def leave(self) -> None:
+        """End here, without a word to a server that is gone; the journal keeps what it has not heard."""
+        self._sampler.stop()
+        self._journal.close(0)
+
     def watch_system(self) -> None:
         """Sample processor, memory, disk, network and GPU in the background."""
         self._sampler.start()
@@ -252,10 +258,29 @@ def run(kind: str, name: str, client: Any | None = None, run_id: str | None = No
         current.close("interrupted")
         raise
     except BaseException as error:
+        if _server_is_gone():
+            raise _left_behind(current, kind) from error
         current.tags({"asrx.error": " ".join(str(error).split())[:500] or type(error).__name__})
         current.close("failed")
         raise
     current.close("finished" if _outcome(client, run_id) == "running" else _outcome(client, run_id))
+
+
+def _server_is_gone() -> bool:
+    uri = tracking_uri()
+    try:
+        if uri.startswith(("http://", "https://")):
+            _check_server(uri)
+        return False
+    except TrackingError:
+        return True
+
+
+def _left_behind(current: Run, kind: str) -> TrackingError:
+    """Leave a run whose server went away; the result is what to tell the person who started it."""
+    current.leave()
+    way_on = f"asrx train --resume {current.id}" if kind == "train" else "the same command again"
+    return TrackingError(f"the tracking server {tracking_uri()} went away; everything so far is in {current.folder}. When it is back: {way_on}")
 
 
 def _outcome(client: Any, run_id: str) -> str:

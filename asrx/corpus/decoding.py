@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -85,7 +86,7 @@ def decode(task: Task, rule: Filter) -> Accepted | Rejected:
 def decoded_in_order(tasks: Iterable[Task], rule: Filter, workers: int) -> Iterator[Accepted | Rejected]:
     """Results in the order of the tasks; a bounded number is under way at any time."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_set_up_worker) as pool:
         under_way: deque[Future[list[Accepted | Rejected]]] = deque()
         try:
             for chunk in _chunks(tasks):
@@ -116,6 +117,13 @@ def _chunks(tasks: Iterable[Task]) -> Iterator[list[Task]]:
         yield chunk
 
 
-def _quiet() -> None:
+def _set_up_worker() -> None:
     """The mp3 decoder prints its notes on damaged files itself; the reasons are in rejected.csv."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent is killed would wait for its next task for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)

@@ -248,10 +248,10 @@ def _text_of(file: Path) -> str:
 
 
 def _table_records(file: Path) -> Iterator[tuple[int, dict]]:
-    content = _text_of(file)
+    content = _text_of(file).lstrip("\r\n")
     if not content.strip():
         raise InputError(f"{file} is empty")
-    header = content.lstrip("\r\n").splitlines()[0]
+    header = content.splitlines()[0]
     delimiter = "\t" if "\t" in header else max(",;|", key=header.count)
     # Common Voice's TSVs hold bare quotation marks; in a CSV they quote.
     quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL

@@ -178,10 +178,10 @@ def _meta(writers: "_Writers", rejected: list[tuple[Row, Rejected]], source: Sou
         "language": config.text.language,
         "digest": writers.digest.hexdigest(),
         "key": key,
-        "splits": {name: {"utterances": count, "hours": round(writers.seconds[name] / 3600, 4), "shards": writers.parts[name]} for name, count in writers.counts.items()},
+        "splits": {name: writers.described(name) for name in writers.counts},
         "rejected": dict(Counter(item.rule for _, item in rejected).most_common()),
         "config": {name: config.sections()[name] for name in ("data", "text")},
-    }  # fmt: skip
+    }
 
 
 class _Writers:
@@ -204,6 +204,9 @@ class _Writers:
         if self._open[split].count == self._size:
             self._open[split].close()
             del self._open[split]
+
+    def described(self, split: str) -> dict[str, Any]:
+        return {"utterances": self.counts[split], "hours": round(self.seconds[split] / 3600, 4), "shards": self.parts[split]}
 
     def finish(self) -> None:
         for writer in self._open.values():

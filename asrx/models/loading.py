@@ -34,10 +34,9 @@ def _with_weights(folder: Path, name: str) -> Path:
 
 def _download(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
-    if not os.isatty(2):
-        disable_progress_bars()
+    enable_progress_bars() if os.isatty(2) else disable_progress_bars()
     try:
         folder = Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.safetensors", "*.model"]))
     except Exception as error:  # the hub client raises a dozen types; each means that the model cannot be had

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 
 COLUMNS = ["text", "confidence", "duration"]
@@ -41,8 +42,8 @@ def as_items(model_input: Any, sampling_rate: int | None) -> list[tuple[Any, int
         model_input = _from_dict(model_input)
     if isinstance(model_input, pd.DataFrame):
         return _from_frame(model_input, sampling_rate)
-    if isinstance(model_input, pd.Series):
-        model_input = model_input.tolist()
+    if isinstance(model_input, pd.Series) or _are_texts(model_input):
+        model_input = np.ravel(model_input).tolist()
     if isinstance(model_input, (list, tuple)) and not (model_input and _is_number(model_input[0])):
         return [pair for item in model_input for pair in _one(item, sampling_rate)]
     return _one(model_input, sampling_rate)
@@ -57,6 +58,7 @@ def _one(item: Any, sampling_rate: int | None) -> list[tuple[Any, int | None]]:
 
 def _from_dict(columns: dict[str, Any]) -> pd.DataFrame:
     """{"audio": [...]} of many recordings, or of one."""
+    columns = {key: np.ravel(value).tolist() if _are_texts(value) else value for key, value in columns.items()}
     audio = columns.get("audio")
     many = isinstance(audio, (list, tuple)) and not (audio and _is_number(audio[0]))
     return pd.DataFrame(columns) if many else pd.DataFrame({key: [value] for key, value in columns.items()})
@@ -68,6 +70,11 @@ def _from_frame(frame: pd.DataFrame, sampling_rate: int | None) -> list[tuple[An
         raise ValueError(f"the input needs a column 'audio'; it has {', '.join(map(str, frame.columns))}")
     rates = frame["sampling_rate"] if "sampling_rate" in frame.columns else [sampling_rate] * len(frame)
     return [(audio, None if pd.isna(rate) else int(rate)) for audio, rate in zip(frame[column], rates, strict=True)]
+
+
+def _are_texts(value: Any) -> bool:
+    """REST makes an array of base64 texts."""
+    return isinstance(value, np.ndarray) and value.dtype.kind in "OSU"
 
 
 def _is_number(value: Any) -> bool:

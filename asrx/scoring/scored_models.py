@@ -74,6 +74,7 @@ def _from_pyfunc(uri: str, name: str) -> ScoredModel:
     import mlflow
     from mlflow.exceptions import MlflowException
 
+    loading.quiet_transformers()
     loaded = mlflow.pyfunc.load_model(uri)
     try:
         model = loaded.unwrap_python_model()

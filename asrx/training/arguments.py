@@ -9,7 +9,7 @@ from ..errors import ConfigError, nearest
 
 RESERVED = {"output_dir", "report_to", "remove_unused_columns", "eval_strategy", "save_strategy", "logging_strategy", "disable_tqdm",
             "load_best_model_at_end", "metric_for_best_model", "do_train", "do_eval", "do_predict", "average_tokens_across_devices"}  # fmt: skip
-LIMITS = {"adam_beta1": (0, 1), "adam_beta2": (0, 1), "adam_epsilon": (0, 1), "dataloader_num_workers": (0, 1_000)}  # that surface late in torch
+LIMITS = {"adam_beta1": (0, 0.999999), "adam_beta2": (0, 0.999999), "adam_epsilon": (0, 1), "dataloader_num_workers": (0, 1_000)}  # that surface late in torch
 EVALUATIONS = 10  # in a run, where trainer.eval_steps does not say
 
 

@@ -26,15 +26,13 @@ def training_key(corpus: PreparedCorpus, options: Config) -> str:
 def run_to_resume(client: Any, resume: str | None, key: str) -> str | None:
     """The run that `--resume` means: the one named, or for `auto` the newest unfinished one with this key; None to start anew.
 
-    Raises InputError for a named run that is finished, held by another process, or has no checkpoint on this machine.
+    Raises InputError for a named run that has no checkpoint on this machine.
     """
     if not resume:
         return None
     if resume == "auto":
         return _newest_unfinished(client, key)
     run = tracking.find_run(client, resume)
-    if run.data.tags.get(tracking.OUTCOME) == "finished":
-        raise InputError(f"run {resume} is finished; there is nothing to resume")
     if run.data.tags.get(tracking.KIND) != "train":
         raise InputError(f"run {resume} is not a training")
     folder = tracking.home() / "runs" / run.info.run_id
@@ -43,8 +41,13 @@ def run_to_resume(client: Any, resume: str | None, key: str) -> str | None:
     return run.info.run_id
 
 
-def finished_run(client: Any, key: str) -> Any | None:
-    """The newest run that finished this very training."""
+def finished_run(client: Any, resume: str | None, key: str, reuse: bool) -> Any | None:
+    """The finished run that `--resume` names, or with `reuse` the newest that finished this very training."""
+    if resume and resume != "auto":
+        run = tracking.find_run(client, resume)
+        return run if run.data.tags.get(tracking.OUTCOME) == "finished" else None
+    if not reuse:
+        return None
     return tracking.latest_run(client, f"tags.`{KEY}` = '{key}' and tags.`{tracking.OUTCOME}` = 'finished'")
 
 

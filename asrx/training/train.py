@@ -57,7 +57,8 @@ def train(corpus: PreparedCorpus, options: Config, resume_from: str | None = Non
     arguments.check(options)
     client = tracking.connect()
     key = resume.training_key(corpus, options)
-    if reuse and (done := resume.finished_run(client, key)):
+    if done := resume.finished_run(client, resume_from, key, reuse):
+        log.info("run %s has finished this training", done.info.run_id)
         return _finished(done)
     run_id = resume.run_to_resume(client, "auto" if reuse else resume_from, key)
     family, material = _load(corpus, options)
