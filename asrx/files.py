@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import glob
 import json
 import logging
 import os
@@ -61,6 +62,13 @@ def replace_folder(new: Path, target: Path) -> None:
         os.rename(target, old)
     os.rename(new, target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_remains(target: Path) -> None:
+    """Delete what killed runs left beside `target`. Only under its lock: nobody else works on them."""
+    for kind in ("partial", "old"):
+        for remains in target.parent.glob(f".{glob.escape(target.name)}.{kind}-*"):
+            shutil.rmtree(remains, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -1,34 +1,17 @@
-"""A small speech corpus that needs no download: voice commands spoken by eSpeak NG, for the demo and the tests.
-
-Every utterance is spoken in a process of its own, because what eSpeak speaks depends on what it spoke before.
-"""
+"""A small speech corpus that needs no download: voice commands spoken by eSpeak NG, for the demo and the tests."""
 
 import csv
-import ctypes
-import fcntl
-import glob
 import hashlib
-import multiprocessing
-import multiprocessing.connection
-import os
 import random
 import re
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import soundfile
-
-from .. import progress
 from ..errors import AsrxError, nearest
+from ..files import folder_written_at_once, locked, remove_remains
+from .espeak import Speaker, Utterance, record_all
 
 HELD_OUT = "test.csv"
-SAMPLE_RATE = 22_050  # Hz, the only rate eSpeak NG synthesises at
 
 _VERSION = 1  # raise when the same plan is to sound different
 _MARKER = "builtin-corpus.txt"
@@ -40,14 +23,9 @@ _RATES = (150, 185)  # words per minute
 _GAINS = (-10.0, 0.0)  # dB per speaker
 _NOISE = (20.0, 40.0)  # dB of speech above noise, per utterance
 _SILENCES = (0.10, 0.35)  # seconds before and after the speech
-_NOISE_HOLDS = (1, 4, 16)  # samples; white noise held this long, summed, falls off towards the treble
 _WRITTEN_PROPERLY = 0.5  # share of transcripts with a capital letter and a final mark
 
 _TRAIN_SHARE, _VALIDATION_SHARE = 0.65, 0.10  # of all sentences the grammar can say; the rest is for test
-
-_SYNCHRONOUS, _DONT_EXIT = 2, 0x8000  # espeak_AUDIO_OUTPUT, espeakINITIALIZE_*
-_RATE, _PITCH = 1, 3  # espeak_PARAMETER
-_BY_CHARACTER, _UTF8 = 1, 1  # espeak_POSITION_TYPE, espeakCHARS_*
 
 # eSpeak speaks an unknown variant plainly and without an error; the breathy ones differ from process to process.
 _VARIANTS = {
@@ -120,38 +98,6 @@ class Amount:
 _AMOUNTS = {"train": Amount(24, 36), "validation": Amount(6, 10), "test": Amount(12, 15)}
 
 
-@dataclass(frozen=True)
-class Speaker:
-    """Somebody eSpeak can be: `pitch` 0..99, `rate` in words per minute, `gain` in dB."""
-
-    voice: str
-    variant: str
-    accent: str
-    pitch: int
-    rate: int
-    gain: float
-
-    @property
-    def name(self) -> str:
-        """The corpus's client_id, for example `en-us+f1-p48-r165`."""
-        return f"{self.voice}+{self.variant}-p{self.pitch}-r{self.rate}"
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """What is said, by whom and in which conditions: `noise` in dB below the speech, silences in seconds."""
-
-    split: str
-    clip: str
-    spoken: str
-    sentence: str
-    speaker: Speaker
-    noise: float
-    silence_before: float
-    silence_after: float
-    noise_seed: int
-
-
 def languages() -> list[str]:
     """The languages that `make` speaks."""
     return sorted(_LANGUAGES)
@@ -176,15 +122,12 @@ def _make(folder: Path, language: str, seed: int, amounts: dict[str, Amount]) ->
         raise AsrxError(f"no built-in corpus for {language!r}{nearest(language, languages())}: choose from {known}")
     plan = _plan(_LANGUAGES[language], seed, amounts)
     marker = _marker(language, seed, plan)
-    with _only_one_process(folder):
+    with locked(folder):
         if not _is_complete(folder, marker):
             _refuse_foreign(folder)
-            partial = _empty_partial(folder)
-            try:
+            remove_remains(folder)
+            with folder_written_at_once(folder) as partial:
                 _write(partial, plan, marker)
-                _publish(partial, folder)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
 
 
 def _plan(language: Language, seed: int, amounts: dict[str, Amount]) -> list[Utterance]:
@@ -259,12 +202,10 @@ def _marker(language: str, seed: int, plan: list[Utterance]) -> str:
 
 def _write(folder: Path, plan: list[Utterance], marker: str) -> None:
     (folder / "clips").mkdir()
-    with _espeak_paths() as (library, data):
-        _record_all(folder, plan, library, data)
+    record_all(folder, plan)
     for split in dict.fromkeys(utterance.split for utterance in plan):
         _write_csv(folder / f"{split}.csv", [utterance for utterance in plan if utterance.split == split])
     (folder / _MARKER).write_text(marker, encoding="utf-8")
-    _flush_to_disk(folder)
 
 
 def _write_csv(path: Path, utterances: list[Utterance]) -> None:
@@ -273,116 +214,6 @@ def _write_csv(path: Path, utterances: list[Utterance]) -> None:
         table.writerow(_COLUMNS)
         for u in utterances:
             table.writerow((u.clip, u.sentence, u.speaker.name, _VARIANTS[u.speaker.variant], u.speaker.accent))
-
-
-@contextmanager
-def _espeak_paths() -> Iterator[tuple[str, str]]:
-    """The library, and its data under a name short enough: eSpeak cuts paths off at 160 characters."""
-    try:
-        import espeakng_loader
-    except ImportError as error:
-        raise AsrxError("the built-in corpus is spoken by eSpeak NG: pip install espeakng-loader") from error
-    with tempfile.TemporaryDirectory(prefix="espeak-") as short:
-        data = Path(short) / "espeak-ng-data"
-        data.symlink_to(Path(espeakng_loader.get_data_path()).absolute())
-        yield str(espeakng_loader.get_library_path()), str(data)
-
-
-def _record_all(folder: Path, plan: list[Utterance], library: str, data: str) -> None:
-    """Speak the plan, as many utterances at a time as there are processors."""
-    fork = multiprocessing.get_context("fork")
-    running: dict[int, tuple[multiprocessing.process.BaseProcess, Utterance]] = {}
-    try:
-        with progress.bar(total=len(plan), label="speaking", unit="clip") as bar:
-            for utterance in plan:
-                process = fork.Process(target=_record, args=(utterance, folder, library, data))
-                process.start()
-                running[process.sentinel] = (process, utterance)
-                if len(running) == (os.cpu_count() or 1):
-                    bar.update(_collect(running))
-            while running:
-                bar.update(_collect(running))
-    finally:
-        for process, _ in running.values():
-            process.kill()
-            process.join()
-
-
-def _collect(running: dict[int, tuple[multiprocessing.process.BaseProcess, Utterance]]) -> int:
-    """Wait until a process ends, take those that ended out of `running`, and say how many they were."""
-    ended = multiprocessing.connection.wait(list(running))
-    for sentinel in ended:
-        process, utterance = running.pop(sentinel)
-        process.join()
-        if process.exitcode != 0:
-            said = f"{utterance.spoken!r} as {utterance.speaker.name}"
-            raise AsrxError(f"{utterance.clip}: eSpeak NG could not say {said} (exit status {process.exitcode})")
-    return len(ended)
-
-
-def _record(utterance: Utterance, folder: Path, library: str, data: str) -> None:
-    try:
-        speech = _speak(utterance.spoken, utterance.speaker, library, data)
-    except (AsrxError, OSError) as error:
-        sys.exit(f"{utterance.clip}: {error}")
-    soundfile.write(folder / utterance.clip, _in_a_room(speech, utterance), SAMPLE_RATE, "PCM_16", format="FLAC")
-
-
-def _speak(text: str, speaker: Speaker, library: str, data: str) -> np.ndarray:
-    """int16 samples at SAMPLE_RATE. Loads and starts eSpeak NG, which this process must not have done before."""
-    espeak = ctypes.CDLL(library)
-    rate = espeak.espeak_Initialize(_SYNCHRONOUS, 0, data.encode(), _DONT_EXIT)
-    if rate != SAMPLE_RATE:
-        raise AsrxError(f"eSpeak NG did not start with {data}: it answered {rate} instead of {SAMPLE_RATE} Hz")
-    voice = f"{speaker.voice}+{speaker.variant}"
-    if espeak.espeak_SetVoiceByName(voice.encode()) != 0:
-        raise AsrxError(f"eSpeak NG has no voice {voice}")
-    espeak.espeak_SetParameter(_RATE, speaker.rate, 0)
-    espeak.espeak_SetParameter(_PITCH, speaker.pitch, 0)
-    return _synthesise(espeak, text)
-
-
-def _synthesise(espeak: ctypes.CDLL, text: str) -> np.ndarray:
-    chunks: list[bytes] = []
-
-    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
-    def keep(samples: int | None, count: int, _events: int | None) -> int:
-        if samples and count > 0:
-            chunks.append(ctypes.string_at(samples, count * np.dtype(np.int16).itemsize))
-        return 0
-
-    espeak.espeak_SetSynthCallback(keep)
-    encoded = text.encode() + b"\0"
-    espeak.espeak_Synth(encoded, ctypes.c_size_t(len(encoded)), 0, _BY_CHARACTER, 0, _UTF8, None, None)
-    if not chunks:
-        raise AsrxError(f"eSpeak NG said nothing for {text!r}")
-    return np.frombuffer(b"".join(chunks), np.int16)
-
-
-def _in_a_room(speech: np.ndarray, utterance: Utterance) -> np.ndarray:
-    """`speech` (int16) at the speaker's gain, with silence around it and noise over all of it."""
-    gained = speech * 10 ** (utterance.speaker.gain / 20)
-    silences = (round(utterance.silence_before * SAMPLE_RATE), round(utterance.silence_after * SAMPLE_RATE))
-    clean = np.pad(gained, silences)
-    power = np.mean(gained**2) / 10 ** (utterance.noise / 10)
-    noisy = clean + _noise(len(clean), utterance.noise_seed) * np.sqrt(power)
-    return np.clip(np.rint(noisy), -(2**15), 2**15 - 1).astype(np.int16)
-
-
-def _noise(count: int, seed: int) -> np.ndarray:
-    """Noise of unit power that is stronger in the bass."""
-    rng = np.random.default_rng(seed)
-    layers = [np.repeat(rng.standard_normal(-(-count // hold)), hold)[:count] for hold in _NOISE_HOLDS]
-    return sum(layers) / np.sqrt(len(layers))
-
-
-@contextmanager
-def _only_one_process(folder: Path) -> Iterator[None]:
-    """A second process waits and then finds the corpus. The system lets go of the lock when a process is killed."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _is_complete(folder: Path, marker: str) -> bool:
@@ -397,32 +228,3 @@ def _refuse_foreign(folder: Path) -> None:
         raise AsrxError(f"{folder} exists and is no built-in corpus: name a new or empty folder")
 
 
-def _empty_partial(folder: Path) -> Path:
-    """A fresh folder beside `folder`. Others that are there belong to killed runs: the lock is ours."""
-    for abandoned in folder.parent.glob(f"{glob.escape(folder.name)}.partial-*"):
-        shutil.rmtree(abandoned)
-    partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
-    partial.mkdir()
-    return partial
-
-
-def _publish(partial: Path, folder: Path) -> None:
-    replaced = folder.with_name(f"{folder.name}.partial-replaced")
-    if (folder / _MARKER).is_file():
-        folder.rename(replaced)
-    partial.rename(folder)
-    _fsync(folder.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
-
-
-def _flush_to_disk(folder: Path) -> None:
-    for path in (*folder.rglob("*"), folder):
-        _fsync(path)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
