@@ -2,12 +2,10 @@
 
 import contextlib
 import csv
-import glob
 import hashlib
 import io
 import json
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +14,7 @@ from typing import Any
 
 from ..config import Config
 from ..errors import InputError
-from ..files import folder_written_at_once, locked, write_json, write_text
+from ..files import folder_written_at_once, locked, remove_remains, write_json, write_text
 from ..progress import bar
 from ..recognizer.audio import SAMPLE_RATE
 from ..text import TranscriptNormalizer
@@ -59,7 +57,7 @@ def prepare(source: Source, out: Path, config: Config) -> tuple[PreparedCorpus, 
         _check_target(target)
         if _holds(target, key):
             return PreparedCorpus.open(out), True
-        _clear_remains(target)
+        remove_remains(target)
         with folder_written_at_once(target) as folder:
             _write_corpus(folder, rows, source, config, key)
     return PreparedCorpus.open(out), False
@@ -109,13 +107,6 @@ def _check_target(out: Path) -> None:
     if present and (META not in present or present - PARTS):
         what = ", ".join(sorted(present - PARTS)[:3]) or "shards of no corpus"
         raise InputError(f"{out} holds something that is not a prepared corpus ({what}); name a new or empty folder with --out")
-
-
-def _clear_remains(out: Path) -> None:
-    """Folders of runs that were killed: nobody works on them, the lock is ours."""
-    name = glob.escape(out.name)
-    for remains in [*out.parent.glob(f".{name}.partial-*"), *out.parent.glob(f".{name}.old-*")]:
-        shutil.rmtree(remains, ignore_errors=True)
 
 
 def _write_corpus(folder: Path, rows: list[Row], source: Source, config: Config, key: str) -> None:

@@ -1,0 +1,111 @@
+"""Stopped and killed trainings go on in their own run and end with the very weights of an uninterrupted one."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import TRAINING, Outcome, start_cli, wait_for
+
+STEPS = 50
+# Everything that could come out differently after a resume: augmentation, accumulation, an average of the weights.
+OPTIONS = ("--max-steps", STEPS, *TRAINING, "trainer.gradient_accumulation_steps=2", "checkpoint.average=0.9", "augment.speed=0.1", "batch.seconds=4")
+
+
+@pytest.fixture
+def client(home: Path) -> Any:
+    from asrx import tracking
+
+    return tracking.connect()
+
+
+@pytest.fixture(scope="module")
+def weights_of_the_uninterrupted(session_home: Path, corpus: Path) -> dict[str, Any]:
+    from asrx.training import request
+
+    overrides = [option for option in OPTIONS[2:]]
+    result = request.train(str(corpus), None, {"trainer.max_steps": str(STEPS)}, overrides, None)
+    return weights(Path(result.folder).parent)
+
+
+def weights(run: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    last = run / "checkpoints" / f"checkpoint-{STEPS}"
+    files = {"best": run / "best" / "model.safetensors", "last": last / "model.safetensors", "average": last / "average.safetensors"}
+    return {f"{name}/{key}": tensor for name, path in files.items() for key, tensor in load_file(str(path)).items()}
+
+
+def assert_equal(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert one.keys() == other.keys() and len(one) > 100
+    different = [name for name in one if not (one[name] == other[name]).all()]
+    assert not different
+
+
+def runs(home: Path) -> set[str]:
+    folder = home / "asrx" / "runs"
+    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+def stop(number: signal.Signals, corpus: Path, home: Path, log: Path) -> tuple[str, int]:
+    """Start a training, send it a signal after its first checkpoint; its run id and exit status."""
+    before = runs(home)
+    training = start_cli("train", "--data", corpus, *OPTIONS, log=log)
+    try:
+        wait_for(lambda: any((home / "asrx/runs" / run / "checkpoints/checkpoint-10/complete").exists() for run in runs(home) - before), 90, "a checkpoint")
+        training.send_signal(number)
+        return (runs(home) - before).pop(), training.wait(60)
+    finally:
+        training.kill()
+
+
+def steps(client: Any, run_id: str, key: str) -> list[int]:
+    return sorted(metric.step for metric in client.get_metric_history(run_id, key))
+
+
+def resume(asrx: Callable[..., Outcome], run_id: str) -> dict[str, Any]:
+    outcome = asrx("train", "--json", "--resume", run_id)
+    assert outcome.status == 0, outcome
+    return json.loads(outcome.out)
+
+
+def assert_one_whole_curve(client: Any, run_id: str) -> None:
+    assert steps(client, run_id, "train/loss") == list(range(5, STEPS + 1, 5))
+    assert steps(client, run_id, "eval/wer") == list(range(10, STEPS + 1, 10))
+    assert client.get_run(run_id).data.tags["asrx.outcome"] == "finished"
+    assert client.get_run(run_id).info.status == "FINISHED"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT])
+def test_a_stopped_training_goes_on_to_the_same_weights(number, asrx, client, corpus: Path, home: Path, tmp_path: Path, weights_of_the_uninterrupted) -> None:
+    run_id, status = stop(number, corpus, home, tmp_path / "log")
+    log = (tmp_path / "log").read_text()
+    assert status == 130 and "Traceback" not in log, log
+    assert f"--resume {run_id}" in log
+    assert client.get_run(run_id).data.tags["asrx.outcome"] == "interrupted"
+    assert client.get_run(run_id).info.status == "KILLED"
+    assert resume(asrx, run_id)["run_id"] == run_id
+    assert_one_whole_curve(client, run_id)
+    assert_equal(weights(home / "asrx/runs" / run_id), weights_of_the_uninterrupted)
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_to_the_same_weights(asrx, client, corpus: Path, home: Path, tmp_path: Path, weights_of_the_uninterrupted) -> None:
+    run_id, status = stop(signal.SIGKILL, corpus, home, tmp_path / "log")
+    assert status == -signal.SIGKILL
+    assert client.get_run(run_id).data.tags["asrx.outcome"] == "running"
+    half = home / "asrx/runs" / run_id / "checkpoints" / "checkpoint-49"
+    half.mkdir()  # as a process leaves it that dies while it saves
+    (half / "model.safetensors").write_bytes(b"half")
+    found = json.loads(asrx("train", "--json", "--data", corpus, "--resume", "auto", *OPTIONS).out)
+    assert found["run_id"] == run_id and not half.exists()
+    assert_one_whole_curve(client, run_id)
+    assert_equal(weights(home / "asrx/runs" / run_id), weights_of_the_uninterrupted)
+
+
+def test_a_finished_training_is_not_repeated(asrx, trained) -> None:
+    found = resume(asrx, trained.run_id)
+    assert found["reused"] and (found["run_id"], found["model_uri"]) == (trained.run_id, trained.model_uri)

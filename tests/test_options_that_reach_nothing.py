@@ -1,0 +1,111 @@
+"""Every option that a person can give arrives where it works: recipes, overrides, MLproject, README."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from conftest import ROOT, TRAINING
+
+from asrx import config
+from asrx.cli import cli
+from asrx.errors import ConfigError
+
+PROJECT = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))
+ENTRY_POINTS = ("main", "prepare", "train", "evaluate", "register", "compare")
+NOT_FOR_PROJECTS = {"json", "debug", "help"}
+
+
+@pytest.mark.parametrize("recipe", config.recipe_names())
+def test_a_recipe_resolves_and_survives_its_own_yaml(recipe: str, tmp_path: Path) -> None:
+    from asrx.training import arguments
+
+    options = config.resolve(recipe)
+    arguments.check(options)
+    saved = tmp_path / "again.yaml"
+    saved.write_text(options.yaml())
+    assert config.resolve(str(saved)).flat() == options.flat()
+    assert config.recipe_summary(recipe)
+
+
+def test_weaker_layers_give_way() -> None:
+    assert config.resolve("scratch").trainer.num_train_epochs == 30
+    assert config.resolve("scratch", {"trainer.num_train_epochs": "7"}).trainer.num_train_epochs == 7
+    assert config.resolve("scratch", {"trainer.num_train_epochs": "7"}, ["trainer.num_train_epochs=3"]).trainer.num_train_epochs == 3
+    assert config.resolve(overrides=["trainer.learning_rate=1e-4"]).trainer.learning_rate == 1e-4
+
+
+def test_every_bounded_option_exists() -> None:
+    known = config.resolve().flat()
+    assert set(config.RANGES) | set(config.CHOICES) <= set(known)
+
+
+@pytest.mark.parametrize("name", sorted(config.RANGES))
+def test_a_bound_holds_on_both_sides(name: str) -> None:
+    low, high = config.RANGES[name]
+    for value in (None if low is None else low - 1, None if high is None else high + 1):
+        if value is not None:
+            with pytest.raises(ConfigError, match=re.escape(config.SPELLED.get(name, name))):
+                config.resolve(overrides=[f"{name}={value}"])
+
+
+def test_overrides_reach_the_transformers_classes(trained, corpus: Path, home: Path) -> None:
+    from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
+
+    from asrx.training import request
+
+    overrides = [*TRAINING, "trainer.learning_rate=3e-4", "model.hidden_dropout=0.25", "model.layerdrop=0.0", "tokenizer.unk_token=<nothing>",
+                 "feature_extractor.do_normalize=false", "trainer.adam_beta1=0.85", "trainer.optim=adafactor"]  # fmt: skip
+    folder = Path(request.train(str(corpus), None, {"trainer.max_steps": "2"}, overrides, None).folder)
+    assert AutoConfig.from_pretrained(folder).hidden_dropout == 0.25
+    assert AutoTokenizer.from_pretrained(folder).unk_token == "<nothing>"
+    assert AutoFeatureExtractor.from_pretrained(folder).do_normalize is False
+    settings = _training_arguments(folder.parent)
+    assert settings.learning_rate == 3e-4 and settings.adam_beta1 == 0.85 and settings.optim == "adafactor"
+    plain = Path(trained.folder)
+    assert AutoConfig.from_pretrained(plain).hidden_dropout != 0.25 and AutoFeatureExtractor.from_pretrained(plain).do_normalize is True
+
+
+def _training_arguments(run: Path):
+    import torch
+
+    return torch.load(next(run.glob("checkpoints/*/training_args.bin")), weights_only=False)  # ours, written a second ago
+
+
+def test_the_configuration_is_in_the_run(trained, home: Path) -> None:
+    from asrx import tracking
+
+    params = tracking.connect().get_run(trained.run_id).data.params
+    assert params["config.trainer.max_steps"] == "20" and params["config.trainer.eval_steps"] == "10"
+    assert params["config.model.name"] == "scratch" and "version.torch" in params
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_the_project_and_the_command_take_the_same(name: str) -> None:
+    entry = PROJECT["entry_points"][name]
+    command = cli.commands[name]
+    options = {option.opts[0].removeprefix("--").replace("-", "_") for option in command.params if isinstance(option, click.Option)}
+    assert set(entry["parameters"]) == options - NOT_FOR_PROJECTS
+    for parameter, declared in entry["parameters"].items():
+        assert declared["type"] == "string", parameter
+        assert declared["default"] and " " not in declared["default"], parameter
+        assert f"--{parameter.replace('_', '-')} {{{parameter}}}" in entry["command"]
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_the_defaults_of_the_project_parse(name: str) -> None:
+    entry = PROJECT["entry_points"][name]
+    words = [word for key, declared in entry["parameters"].items() for word in (f"--{key.replace('_', '-')}", str(declared["default"]))]
+    context = cli.commands[name].make_context(name, words)
+    assert context.params
+
+
+def test_keys_that_the_readme_lists_exist() -> None:
+    readme = ROOT / "README.md"
+    if not readme.exists():
+        pytest.skip("there is no README.md yet")
+    sections = "|".join(config._section_names())
+    own = set(config.resolve().flat())
+    for key in set(re.findall(rf"\b((?:{sections})\.[a-z_0-9]+)=", readme.read_text(encoding="utf-8"))):
+        assert key in own or key.partition(".")[0] in config.OPEN_SECTIONS, f"README.md lists {key}"

@@ -1,0 +1,103 @@
+"""The second preparation does nothing, unless something that matters has changed."""
+
+import os
+import shutil
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from sounds import corpus, sound, table, write
+
+from asrx.config import Config, resolve
+from asrx.corpus.decoding import digest
+from asrx.corpus.prepare import Source, prepare
+from asrx.corpus.shards import DATA, PreparedCorpus
+from asrx.errors import InputError
+from asrx.recognizer.audio import load, to_int16
+
+
+def options(*overrides: str) -> Config:
+    return resolve(overrides=["data.workers=1", *overrides])
+
+
+def state(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_only_what_matters_prepares_again(tmp_path: Path) -> None:
+    csv, out = corpus(tmp_path / "source", count=4), tmp_path / "out"
+    source = Source(str(csv))
+    first, existed = prepare(source, out, options())
+    assert not existed
+    before = state(out)
+    assert prepare(source, out, options("data.eval_utterances=3", "data.fraction=0.5", "trainer.learning_rate=1"))[1]
+    assert state(out) == before
+
+    assert not prepare(source, out, options("text.case=upper"))[1]
+    assert not prepare(source, out, options("data.seed=5"))[1]
+    os.utime(csv.parent / "clips" / "0.wav", (1, 1))
+    assert not prepare(source, out, options("data.seed=5"))[1]
+    assert prepare(source, out, options("data.seed=5"))[1]
+    write(csv.parent / "clips" / "new.wav", sound(1.1))
+    csv.write_text(csv.read_text() + "new.wav,A new row.,speaker-9\n")
+    again, existed = prepare(source, out, options())
+    assert not existed and again.digest != first.digest
+    assert len(again.split("train")) + len(again.split("validation")) == 5
+
+
+def test_a_lost_or_cut_shard_is_noticed_and_prepared_again(tmp_path: Path) -> None:
+    source, out = Source(str(corpus(tmp_path / "source", count=4))), tmp_path / "out"
+    prepared, _ = prepare(source, out, options("data.shard_size=1"))
+    shutil.rmtree(out / "train" / "part_2")
+    with pytest.raises(InputError, match="missing; prepare the corpus again"):
+        prepared.split("train")
+    assert not prepare(source, out, options("data.shard_size=1"))[1]
+    shard = out / "train" / "part_1" / DATA
+    shard.write_bytes(shard.read_bytes()[:2_000])
+    with pytest.raises(InputError, match="damaged"):
+        prepared.split("train")
+    assert not prepare(source, out, options("data.shard_size=1"))[1]
+
+
+def test_shards_hold_what_was_asked_for_and_datasets_reads_them(tmp_path: Path) -> None:
+    rows = []
+    for number in range(25):
+        write(tmp_path / "clips" / f"{number}.wav", sound(1.0 + number / 100, pitch=150 + number))
+        rows.append({"path": f"{number}.wav", "text": f"Text {number}", "speaker": f"s{number % 5}", "gender": "female"})
+    out = tmp_path / "out"
+    prepared, _ = prepare(Source(str(table(tmp_path / "all.csv", rows))), out, options("data.shard_size=7", "data.split=random", "data.train_share=0.68"))
+    assert sorted(path.name for path in (out / "train").iterdir()) == ["part_1", "part_2", "part_3"]
+    assert [datasets.load_from_disk(str(out / "train" / f"part_{part}")).num_rows for part in (1, 2, 3)] == [7, 7, 3]
+    assert prepared.meta["splits"]["train"] == {"utterances": 17, "hours": pytest.approx(0.0053, abs=0.0003), "shards": 3}
+    train = prepared.split("train")
+    for part in range(3):
+        for index, row in enumerate(datasets.load_from_disk(str(out / "train" / f"part_{part + 1}"))):
+            utterance = train.utterance(7 * part + index)
+            expected = to_int16(load(tmp_path / "clips" / f"{row['id']}.wav").samples)
+            assert np.array_equal(row["audio"], expected) and np.array_equal(utterance.audio, expected)
+            assert row["audio_digest"] == utterance.audio_digest == digest(expected)
+            assert (row["text_raw"], row["slices"]) == (f"Text {row['id']}", '{"gender": "female"}')
+    with pytest.raises(IndexError):
+        train.utterance(17)
+
+
+def test_parts_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    source = Source(str(corpus(tmp_path / "source", count=12, speakers=1)))
+    prepared, _ = prepare(source, tmp_path / "out", options("data.shard_size=1", "data.train_share=0.99"))
+    assert prepared.split("train").column("id") == sorted(prepared.split("train").column("id"), key=int)
+    assert (tmp_path / "out" / "train" / "part_11").is_dir()
+
+
+def test_one_and_two_workers_prepare_the_same(tmp_path: Path) -> None:
+    source = Source(str(corpus(tmp_path / "source", count=40)))
+    digests = {prepare(source, tmp_path / workers, resolve(overrides=[f"data.workers={workers}"]))[0].digest for workers in "12"}
+    assert len(digests) == 1
+
+
+def test_a_folder_that_is_no_corpus_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        PreparedCorpus.open(tmp_path / "nowhere")
+    (tmp_path / "corpus.json").write_text('{"digest": "x"}')
+    with pytest.raises(InputError, match="not a prepared corpus"):
+        PreparedCorpus.open(tmp_path)
