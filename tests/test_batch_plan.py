@@ -57,5 +57,6 @@ def test_steps_instead_of_epochs():
 
 def test_partners_are_of_the_same_speaker():
     joined = [item for batch in plan(concatenate=0.5) for item in batch if item.partner is not None]
-    assert 400 < len(joined) < 600
+    assert 100 < len(joined) < 600
+    assert all(SECONDS[item.index] + SECONDS[item.partner] <= 15 for item in joined)
     assert all(SPEAKERS[item.index] == SPEAKERS[item.partner] for item in joined)

@@ -12,6 +12,7 @@ from ..corpus.shards import Split
 from ..recognizer.audio import to_float
 from . import augmentation
 
+LONGEST_JOINED = 15.0  # s of two utterances together, where no budget per batch says less
 BUCKET_BATCHES = 50  # batches' worth of shuffled utterances that are sorted by length together
 
 
@@ -68,7 +69,7 @@ def _epoch(seconds: np.ndarray, speakers: Sequence[str], epoch: int, size: int, 
     random = np.random.default_rng((seed, epoch))
     items = [Item(epoch, int(index)) for index in random.permutation(len(seconds))]
     if concatenate:
-        items = _with_partners(items, speakers, concatenate, random)
+        items = _with_partners(items, seconds, speakers, concatenate, options.seconds or LONGEST_JOINED, random)
     lengths = {item: float(seconds[item.index] + (seconds[item.partner] if item.partner is not None else 0)) for item in items}
     if options.group_by_length:
         bucket = max(size, ceil(options.seconds / max(1e-3, float(np.mean(seconds))))) * BUCKET_BATCHES
@@ -77,14 +78,17 @@ def _epoch(seconds: np.ndarray, speakers: Sequence[str], epoch: int, size: int, 
     return [batches[number] for number in random.permutation(len(batches))]
 
 
-def _with_partners(items: list[Item], speakers: Sequence[str], share: float, random: np.random.Generator) -> list[Item]:
+def _with_partners(items: list[Item], seconds: np.ndarray, speakers: Sequence[str], share: float, limit: float, random: np.random.Generator) -> list[Item]:
+    """A `share` of the items followed by another utterance of the same speaker, where the two last at most `limit` seconds."""
     by_speaker: dict[str, list[int]] = {}
     for index, speaker in enumerate(speakers):
         by_speaker.setdefault(speaker, []).append(index)
-    return [
-        Item(item.epoch, item.index, int(random.choice(by_speaker[speakers[item.index]]))) if random.random() < share else item
-        for item in items
-    ]  # fmt: skip
+    joined = []
+    for item in items:
+        partner = int(random.choice(by_speaker[speakers[item.index]])) if random.random() < share else None
+        fits = partner is not None and seconds[item.index] + seconds[partner] <= limit
+        joined.append(Item(item.epoch, item.index, partner) if fits else item)
+    return joined
 
 
 def _cut(items: list[Item], lengths: dict[Item, float], size: int, budget: float) -> Iterator[list[Item]]:

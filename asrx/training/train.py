@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import packaging, tracking
 from ..config import Config
-from ..corpus.shards import PreparedCorpus, Split
+from ..corpus.shards import PreparedCorpus
 from ..errors import InputError
 from ..files import held, read_json
 from ..models import Family
 from . import arguments, resume
+from .material import Material, load_material
 
 log = logging.getLogger("asrx")
 
@@ -32,23 +31,9 @@ class Training:
     reused: bool = False
 
 
-@dataclass(frozen=True)
-class Material:
-    """The utterances that are trained on, with their labels."""
-
-    split: Split
-    indices: np.ndarray
-    labels: list[list[int]]
-    speakers: list[str]
-    digests: list[str]
-
-    @property
-    def seconds(self) -> np.ndarray:
-        """Duration of each utterance in s."""
-        return self.split.seconds[self.indices]
-
-
-def train(corpus: PreparedCorpus, options: Config, resume_from: str | None = None, name: str | None = None, parent: str | None = None, reuse: bool = False) -> Training:
+def train(
+    corpus: PreparedCorpus, options: Config, resume_from: str | None = None, name: str | None = None, parent: str | None = None, reuse: bool = False
+) -> Training:
     """Train a model on `corpus` in an MLflow run of its own, or go on in the run that `resume_from` names.
 
     With `reuse`, a finished run of the very same training is returned instead of being repeated, and an unfinished one continued.
@@ -61,7 +46,7 @@ def train(corpus: PreparedCorpus, options: Config, resume_from: str | None = Non
         log.info("run %s has finished this training", done.info.run_id)
         return _finished(done)
     run_id = resume.run_to_resume(client, "auto" if reuse else resume_from, key)
-    family, material = _load(corpus, options)
+    family, material = load_material(corpus, options)
     if run_id:
         tracking.retire_wrapper(client, run_id)
         log.info("continuing run %s", run_id)
@@ -72,42 +57,6 @@ def train(corpus: PreparedCorpus, options: Config, resume_from: str | None = Non
             _describe(run, corpus, options, key, material)
         run.watch_system()
         return _train_and_publish(run, corpus, options, family, material)
-
-
-def _load(corpus: PreparedCorpus, options: Config) -> tuple[Family, Material]:
-    from transformers import set_seed
-
-    from ..models.ctc import load_family
-
-    split = corpus.split("train")
-    if not len(split) or not len(corpus.split("validation")):
-        raise InputError(f"{corpus.folder} has {len(split)} training and {len(corpus.split('validation'))} validation utterances; training needs both")
-    indices = _fraction(len(split), options)
-    texts = split.column("text")
-    set_seed(options.trainer.seed)
-    family = load_family(options, [texts[index] for index in indices])
-    labels = family.labels([texts[index] for index in indices])
-    return family, _material(split, indices, labels, family)
-
-
-def _fraction(count: int, options: Config) -> np.ndarray:
-    """The utterances that `data.fraction` leaves, in corpus order."""
-    wanted = max(1, round(count * options.data.fraction))
-    return np.sort(np.random.default_rng(options.data.seed).permutation(count)[:wanted])
-
-
-def _material(split: Split, indices: np.ndarray, labels: list[list[int]], family: Family) -> Material:
-    """Leaves out utterances whose label needs more frames than their audio has: CTC cannot emit it (repeats need a blank between)."""
-    frames = family.frames((split.seconds[indices] * 16_000).astype(np.int64))
-    needed = np.array([len(label) + sum(a == b for a, b in zip(label, label[1:])) for label in labels])
-    fits = (needed <= frames) & (needed > 0)
-    if not fits.any():
-        raise InputError("no training utterance has more audio frames than letters: the transcripts cannot belong to this audio")
-    if not fits.all():
-        log.warning("%d training utterances are left out: their text is longer than their audio has frames", int((~fits).sum()))
-    speakers, digests = split.column("speaker"), split.column("audio_digest")
-    kept = indices[fits]
-    return Material(split, kept, [label for label, fit in zip(labels, fits) if fit], [speakers[index] for index in kept], [digests[index] for index in kept])
 
 
 def _describe(run: tracking.Run, corpus: PreparedCorpus, options: Config, key: str, material: Material) -> None:
@@ -138,11 +87,11 @@ def _trainer(run: tracking.Run, corpus: PreparedCorpus, options: Config, family:
     from .evaluation import Evaluator
     from .trainer import AsrTrainer
 
-    accumulation, size = options.trainer.gradient_accumulation_steps, options.trainer.per_device_train_batch_size
-    micro_batches = options.trainer.max_steps * accumulation
-    plan = plan_batches(
-        material.seconds, material.speakers, options.trainer.num_train_epochs, micro_batches, size, options.batch, options.augment.concatenate, options.trainer.seed
-    )
+    chosen = options.trainer
+    accumulation, size = chosen.gradient_accumulation_steps, chosen.per_device_train_batch_size
+    micro_batches = chosen.max_steps * accumulation
+    concatenate = options.augment.concatenate
+    plan = plan_batches(material.seconds, material.speakers, chosen.num_train_epochs, micro_batches, size, options.batch, concatenate, chosen.seed)
     durations = material.seconds
     batch_seconds = [float(sum(durations[item.index] + (durations[item.partner] if item.partner is not None else 0) for item in batch)) for batch in plan]
     delimiter = getattr(family.tokenizer, "word_delimiter_token_id", None)

@@ -20,7 +20,9 @@ class AsrTrainer(Trainer):
     # CTC forwards take **kwargs, from which Trainer concludes that they scale their loss for accumulation; they do not.
     loss_is_scaled_for_ga = True  # compute_loss below does
 
-    def __init__(self, family: Family, plan: BatchPlan, utterances: TrainingUtterances, evaluator: Evaluator, average: MovingAverage | None, **options: Any) -> None:
+    def __init__(
+        self, family: Family, plan: BatchPlan, utterances: TrainingUtterances, evaluator: Evaluator, average: MovingAverage | None, **options: Any
+    ) -> None:
         super().__init__(model=family.model, train_dataset=utterances, eval_dataset=evaluator, **options)
         self._family, self._plan, self._evaluator, self._average = family, plan, evaluator, average
         self.last_evaluation: Evaluation | None = None
