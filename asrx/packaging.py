@@ -104,7 +104,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 def model_card(facts: Facts) -> str:
     """Markdown for the run and the model folder."""
-    lines = ["# Speech recogniser", "", f"Fine-tuned from `{facts.base}`." if facts.base != "scratch" else "A small wav2vec 2.0 with CTC, trained from scratch.", ""]
+    origin = "A small wav2vec 2.0 with CTC, trained from scratch." if facts.base == "scratch" else f"Fine-tuned from `{facts.base}`."
+    lines = ["# Speech recogniser", "", origin, ""]
     if facts.corpus:
         lines += [
             "| | |", "|---|---|",

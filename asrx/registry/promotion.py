@@ -60,7 +60,9 @@ class Contest:
     champion: str | None
 
 
-def compare(name: str, source: Source, gate: Gate, baseline: str | None = None, candidate: str | None = None, first: bool = False, parent: str | None = None) -> Decision:
+def compare(
+    name: str, source: Source, gate: Gate, baseline: str | None = None, candidate: str | None = None, first: bool = False, parent: str | None = None
+) -> Decision:
     """Score both sides on every row of `source`, decide, and move the alias `champion` if the candidate is better beyond chance.
 
     `baseline` and `candidate` are aliases or versions (defaults: champion, else baseline; candidate). `first` promotes a lone model
@@ -112,7 +114,9 @@ def _standing(client: Any, contest: Contest) -> Decision | None:
     return Decision(**{**json.loads(text), "standing": True, "champion": contest.champion})
 
 
-def _decide(contest: Contest, gate: Gate, new: tuple[ScoredModel, Transcription], old: tuple[ScoredModel | None, Transcription | None], run_id: str) -> Decision:
+def _decide(
+    contest: Contest, gate: Gate, new: tuple[ScoredModel, Transcription], old: tuple[ScoredModel | None, Transcription | None], run_id: str
+) -> Decision:
     (new_model, new_heard), (old_model, old_heard) = new, old
     by_speaker = all(item.row.speaker for item in new_heard.heard)
     clusters = [item.row.speaker if by_speaker else item.row.id for item in new_heard.heard]
@@ -163,12 +167,14 @@ def _leak(contest: Contest, new: ScoredModel, old: ScoredModel | None, heard: Tr
         known = model.trained_on if model else set()
         seen = [item.row.id for item in heard.heard if packaging.was_trained_on(item.audio_digest, known)]
         if seen:
-            return f"the {side} was trained on {len(seen)} of the {len(heard.heard)} held-out recordings (the first: {seen[0]}); use recordings that it has not heard"
+            share = f"{len(seen)} of the {len(heard.heard)} held-out recordings (the first: {seen[0]})"
+            return f"the {side} was trained on {share}; use recordings that it has not heard"
     return None
 
 
 def _record(run: tracking.Run, decision: Decision, new: Transcription, old: Transcription | None) -> None:
-    values = {"candidate/wer": decision.candidate_wer, "candidate/cer": new.total.cer, "candidate/rtfx": new.rtfx, "difference": decision.difference, "difference/low": decision.low, "difference/high": decision.high}
+    values = {"difference": decision.difference, "difference/low": decision.low, "difference/high": decision.high}
+    values |= {"candidate/wer": decision.candidate_wer, "candidate/cer": new.total.cer, "candidate/rtfx": new.rtfx}
     if old:
         values |= {"baseline/wer": decision.baseline_wer, "baseline/cer": old.total.cer, "baseline/rtfx": old.rtfx}
         from .plot import plot_comparison
@@ -177,7 +183,8 @@ def _record(run: tracking.Run, decision: Decision, new: Transcription, old: Tran
         plot_comparison(decision, picture)
         run.artifact(picture)
     run.metrics(values)
-    run.dataset("held-out", decision.held_out_digest, run.client.get_run(run.id).data.params["asrx.csv"], {"utterances": decision.utterances, "words": decision.words}, "evaluation")
+    profile = {"utterances": decision.utterances, "words": decision.words}
+    run.dataset("held-out", decision.held_out_digest, run.client.get_run(run.id).data.params["asrx.csv"], profile, "evaluation")
     run.text("decision.json", json.dumps(asdict(decision), indent=2, ensure_ascii=False) + "\n")
     run.text("utterances.csv", as_csv(_side_by_side(new, old)))
     run.tags({"asrx.decision": decision.outcome})
@@ -187,7 +194,8 @@ def _record(run: tracking.Run, decision: Decision, new: Transcription, old: Tran
 def _side_by_side(new: Transcription, old: Transcription | None) -> list[dict[str, Any]]:
     rows = []
     for index, item in enumerate(new.heard):
-        row = {"id": item.row.id, "speaker": item.row.speaker, "reference": item.row.text, "candidate": item.hypothesis, "candidate_errors": new.counts[index].errors}
+        row = {"id": item.row.id, "speaker": item.row.speaker, "reference": item.row.text}
+        row |= {"candidate": item.hypothesis, "candidate_errors": new.counts[index].errors}
         if old:
             row |= {"baseline": old.heard[index].hypothesis, "baseline_errors": old.counts[index].errors}
         rows.append({**row, "words": new.counts[index].words, "seconds": round(item.seconds, 3), "error": item.error})
@@ -199,8 +207,10 @@ def _apply(client: Any, contest: Contest, decision: Decision) -> Decision:
     if decision.outcome == PROMOTE:
         now = versions.aliases(client, contest.name).get(CHAMPION)
         if now != contest.champion:
-            raise RegistryError(f"the champion of {contest.name} changed while this compare ran (version {contest.champion} → {now}); nothing was promoted, compare again")
-    tags = {DECISION: json.dumps(asdict(decision)), "asrx.outcome": decision.outcome, "asrx.held_out_wer": f"{decision.candidate_wer:.4f}" if decision.candidate_wer is not None else "none"}
+            change = f"version {contest.champion} → {now}"
+            raise RegistryError(f"the champion of {contest.name} changed while this compare ran ({change}); nothing was promoted, compare again")
+    wer = "none" if decision.candidate_wer is None else f"{decision.candidate_wer:.4f}"
+    tags = {DECISION: json.dumps(asdict(decision)), "asrx.outcome": decision.outcome, "asrx.held_out_wer": wer}
     for key, value in {**tags, "asrx.decided_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}.items():
         client.set_model_version_tag(contest.name, contest.candidate, key, value)
     if decision.outcome == PROMOTE and contest.candidate != contest.champion:

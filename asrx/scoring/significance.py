@@ -24,7 +24,9 @@ class PairedDifference:
         return self.high is not None and self.high < 0
 
 
-def paired_difference(baseline: Sequence[ErrorCounts], candidate: Sequence[ErrorCounts], clusters: Sequence[str], confidence: float = 0.95) -> PairedDifference | None:
+def paired_difference(
+    baseline: Sequence[ErrorCounts], candidate: Sequence[ErrorCounts], clusters: Sequence[str], confidence: float = 0.95
+) -> PairedDifference | None:
     """Difference of pooled WERs with a cluster-robust interval; None where there is no reference word.
 
     The three sequences are parallel; `clusters` names the speaker of each utterance. With d the difference of errors, N the

@@ -1,0 +1,53 @@
+"""A command in the README that does not exist is the first thing a newcomer meets."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from asrx.cli import cli
+from asrx.config import resolve
+
+ROOT = Path(__file__).parents[1]
+LINES = [line.strip() for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("    ")]
+ASRX = [line for line in LINES if line.startswith("asrx ")]
+PROJECT = [line for line in LINES if line.startswith("mlflow run ")]
+
+
+def words(line: str) -> list[str]:
+    return shlex.split(line, comments=True)[1:]
+
+
+def test_there_are_commands_to_check():
+    assert len(ASRX) >= 8
+    assert len(PROJECT) >= 4
+
+
+@pytest.mark.parametrize("line", ASRX)
+def test_command_line(line):
+    name, *arguments = words(line)
+    with click.Context(cli) as parent:
+        context = cli.commands[name].make_context(name, arguments, parent=parent)
+    assignments = context.params.get("assignments") or ()
+    resolve(overrides=assignments)
+
+
+@pytest.mark.parametrize("line", PROJECT)
+def test_project_run(line):
+    entry_points = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))["entry_points"]
+    arguments = words(line)
+    assert arguments[:2] == ["run", "."]
+    entry = arguments[arguments.index("-e") + 1] if "-e" in arguments else "main"
+    parameters = entry_points[entry]["parameters"]
+    for given in re.findall(r"-P ([\w-]+)=", line):
+        assert given in parameters, f"{entry} has no parameter {given}"
+
+
+def test_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for line in LINES:
+        if line.startswith("make "):
+            assert re.search(rf"^{line.split()[1]}:", makefile, re.MULTILINE)
