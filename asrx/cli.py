@@ -20,6 +20,15 @@ from .errors import AsrxError, ConfigError
 AUTO, NEVER = "auto", "never"  # words for "not given": MLproject parameters cannot be left out
 MODEL_NAME = "asrx"  # registered model, where none is named
 INTERRUPTED, MISUSE = 130, 2  # exit statuses
+QUIET = {  # of the libraries, read when they are imported
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MPLBACKEND": "Agg",
+}
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -143,7 +152,7 @@ def evaluate(model: str, csv: str, layout: dict[str, str], out: str) -> tuple[An
 @click.option("--run", "run_id", default=AUTO, help="Run id, or latest (the default where no model is given).")
 @click.option("--model", default=AUTO, help="A stock model instead: hub id or folder.")
 @click.option("--name", default=MODEL_NAME, show_default=True, help="Registered model.")
-@click.option("--alias", type=click.Choice(["auto", "candidate", "baseline"]), default="auto", show_default=True, help="auto: baseline for a name without one, else candidate.")
+@click.option("--alias", type=click.Choice(["auto", "candidate", "baseline"]), default="auto", show_default=True, help="auto: baseline first, else candidate.")
 @common
 def register(run_id: str, model: str, name: str, alias: str) -> tuple[Any, str]:
     """Make a run's best model, or a stock model, the next version of a registered model."""
@@ -217,7 +226,8 @@ def main() -> None:
     except Exception as error:
         if "--debug" in sys.argv or not _disk_full(error):
             raise
-        _fail(f"the disk is full ({getattr(error, 'filename', None) or 'no file name'}): free some space, or set ASRX_HOME to another disk, and run the command again")
+        where = f" ({error.filename})" if getattr(error, "filename", None) else ""
+        _fail(f"the disk is full{where}: free some space, or set ASRX_HOME to another disk, and run the command again")
 
 
 def _fail(message: str) -> None:
@@ -258,6 +268,5 @@ def _set_up() -> None:
     logging.basicConfig(level=logging.WARNING, format="asrx: %(message)s", stream=sys.stderr)
     logging.getLogger("asrx").setLevel(logging.INFO)
     warnings.showwarning = _show_warning
-    for name, value in (("OMP_WAIT_POLICY", "PASSIVE"), ("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false"), ("TOKENIZERS_PARALLELISM", "false"), ("TRANSFORMERS_VERBOSITY", "error"),
-                        ("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"), ("HF_HUB_DISABLE_TELEMETRY", "1"), ("MPLBACKEND", "Agg")):  # fmt: skip
+    for name, value in QUIET.items():
         os.environ.setdefault(name, value)

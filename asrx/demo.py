@@ -1,6 +1,7 @@
 """The whole way on the built-in corpus. A second run continues from what is there."""
 
 import logging
+import os
 import shlex
 import sys
 import time
@@ -36,8 +37,8 @@ class Demo:
 
     def text(self) -> str:
         """The table and the next three commands."""
-        python = "python" if shlex.quote(sys.executable) == "python" else shlex.quote(sys.executable)
-        model = f"models:/{self.decision.name}@champion"
+        python = shlex.quote(os.path.relpath(sys.executable)) if Path(sys.executable).is_relative_to(Path.cwd()) else shlex.quote(sys.executable)
+        model = f"models:/{self.decision.name}@{'champion' if self.decision.champion else 'baseline'}"
         environment = f"MLFLOW_TRACKING_URI={tracking.tracking_uri()} "
         load = f'{environment}{python} -c \'import mlflow; print(mlflow.pyfunc.load_model("{model}").predict("{self.clip}"))\''
         return "\n".join([
@@ -45,7 +46,7 @@ class Demo:
             "next:",
             f"  {python} -m mlflow ui --backend-store-uri {tracking.tracking_uri()}    # curves, samples, models, decisions",
             f"  {load}",
-            f"  {environment}{python} -m asrx transcribe {self.clip}",
+            f"  {environment}{python} -m asrx transcribe --model {model} {self.clip}",
         ])  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from .tracking import tracking_uri
+from .stores import tracking_uri
 
 
 def per_cent(rate: float | None) -> str:
@@ -21,7 +21,8 @@ def table(rows: Sequence[Sequence[Any]]) -> str:
 def corpus(prepared: Any, existed: bool) -> str:
     """What prepare made."""
     splits = prepared.meta["splits"]
-    rows = [("split", "utterances", "hours", "shards"), *((name, f"{item['utterances']:,}", f"{item['hours']:.2f}", item["shards"]) for name, item in splits.items())]
+    rows = [("split", "utterances", "hours", "shards")]
+    rows += [(name, f"{item['utterances']:,}", f"{item['hours']:.2f}", item["shards"]) for name, item in splits.items()]
     rejected = prepared.meta["rejected"]
     left_out = ", ".join(f"{rule} {count:,}" for rule, count in rejected.items()) or "none"
     lines = [f"{prepared.folder}: {'nothing to do, the corpus is up to date' if existed else 'prepared'}", table(rows), f"  rejected: {left_out}"]
@@ -39,10 +40,11 @@ def training(result: Any) -> str:
 
 def scores(result: Any, name: str) -> str:
     """The figures of an evaluation."""
+    speed = "–" if result.rtfx is None else f"{result.rtfx:,.0f} x real time, {result.hardware}, warmed up"
     rows = [
         ("WER", per_cent(result.wer)), ("CER", per_cent(result.cer)), ("sentence error rate", per_cent(result.sentence_error_rate)),
         ("substitutions", f"{result.substitutions:,}"), ("insertions", f"{result.insertions:,}"), ("deletions", f"{result.deletions:,}"),
-        ("utterances, words", f"{result.utterances:,}, {result.words:,}"), ("speed (RTFx)", "–" if result.rtfx is None else f"{result.rtfx:,.0f} x real time, {result.hardware}, warmed up"),
+        ("utterances, words", f"{result.utterances:,}, {result.words:,}"), ("speed (RTFx)", speed),
         ("unusable recordings", f"{result.failed:,}"), ("run", result.run_id),
     ]  # fmt: skip
     warning = [f"  the model was trained on {result.trained_on} of these recordings: the figures are too good"] if result.trained_on else []

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import platform
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -12,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from . import config
-from .errors import AsrxError, TrackingError
+from .errors import TrackingError
 from .files import write_text
 from .journal import Journal
+from .stores import check_server, connect, home, tracking_uri, user_path
+from .system_metrics import SystemMetrics
 
 log = logging.getLogger("asrx")
 
@@ -25,105 +26,7 @@ EXPERIMENT_TAGS = {  # the first makes MLflow's pages those of model training, n
 }
 DEFAULT_EXPERIMENT_ID = "0"
 OUTCOME, KIND, MOVED = "asrx.outcome", "asrx.kind", "asrx.moved_to"
-SYSTEM_METRICS_PERIOD = 10.0  # s
-REACHABLE_WITHIN = 5.0  # s
-DATABASES = ("sqlite:", "postgresql", "mysql")  # schemes
 LIBRARIES = ("mlflow", "torch", "torchaudio", "transformers", "datasets", "soundfile", "soxr", "jiwer", "numpy")
-
-
-def launch_folder() -> Path:
-    """The folder that a person's relative paths mean: where `mlflow run` was typed, not the project that it runs.
-
-    A project's command runs in the project's folder, which for a git URI is a temporary clone. The process that launched it
-    is the nearest ancestor without this run's id in its environment.
-    """
-    run_id = os.environ.get("MLFLOW_RUN_ID")
-    if not run_id:
-        return Path.cwd()
-    import psutil
-
-    try:
-        for ancestor in psutil.Process().parents():
-            if ancestor.environ().get("MLFLOW_RUN_ID") != run_id:
-                return Path(ancestor.cwd())
-    except psutil.Error:
-        pass
-    return Path.cwd()
-
-
-def user_path(text: str) -> Path:
-    """A path as a person typed it, absolute."""
-    return (launch_folder() / Path(text).expanduser()).absolute()
-
-
-def tracking_uri() -> str:
-    """The tracking store: MLFLOW_TRACKING_URI, else MLflow's default, with relative sqlite paths made absolute."""
-    import mlflow
-
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or mlflow.get_tracking_uri()
-    if uri.startswith("sqlite:///") and not uri.startswith("sqlite:////") and ":memory:" not in uri:
-        uri = f"sqlite:///{launch_folder() / uri.removeprefix('sqlite:///')}"
-    return uri
-
-
-def connect() -> Any:
-    """An MlflowClient on a store that answers. TrackingError, within seconds, if it does not."""
-    import mlflow
-
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it tells of every attempt
-    uri = tracking_uri()
-    if uri.startswith(("http://", "https://")):
-        _check_server(uri)
-    elif uri.startswith(DATABASES):
-        _check_database(uri)
-    mlflow.set_tracking_uri(uri)
-    os.environ["MLFLOW_TRACKING_URI"] = uri
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the default of 7 blocks a call for 247 s
-    try:
-        client = mlflow.MlflowClient()
-        client.search_experiments(max_results=1)
-    except Exception as error:  # stores raise their drivers' errors; all of them mean that runs cannot be kept there
-        raise _unusable(uri, error) from None
-    return client
-
-
-def home() -> Path:
-    """ASRX_HOME for the tracking store in use."""
-    return config.home(tracking_uri())
-
-
-def _check_server(uri: str) -> None:
-    import requests
-
-    try:
-        status = requests.get(uri.rstrip("/") + "/health", timeout=REACHABLE_WITHIN).status_code
-    except requests.RequestException as error:
-        raise TrackingError(f"the tracking server {uri} cannot be reached ({type(error).__name__}); is it running? See MLFLOW_TRACKING_URI") from None
-    if status >= 500:
-        raise TrackingError(f"the tracking server {uri} answers with status {status}; look at its log")
-
-
-def _check_database(uri: str) -> None:
-    """MLflow tries for 103 s to open a database that cannot be opened."""
-    import sqlalchemy
-
-    local = uri.startswith("sqlite")
-    try:
-        if local and (path := Path(uri.partition(":///")[2].partition("?")[0])).name:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        engine = sqlalchemy.create_engine(uri, connect_args={} if local else {"connect_timeout": int(REACHABLE_WITHIN)})
-        with engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA schema_version" if local else "SELECT 1")
-        engine.dispose()
-    except Exception as error:  # each driver has its own errors, and a missing driver is an ImportError
-        raise _unusable(uri, error) from None
-
-
-def _unusable(uri: str, error: Exception) -> TrackingError:
-    reason = " ".join(str(error).partition("(Background")[0].split())[:200]
-    return TrackingError(f"the tracking store {uri} cannot be used: {reason}; set MLFLOW_TRACKING_URI")
 
 
 def experiment_id(client: Any) -> str:
@@ -157,7 +60,7 @@ class Run:
         self.folder = home() / "runs" / run_id
         self.folder.mkdir(parents=True, exist_ok=True)
         self._journal = Journal(home() / "journals", run_id, self._deliver)
-        self._sampler = _SystemMetrics(self)
+        self._sampler = SystemMetrics(self.metrics, self.info.start_time / 1000)
 
     def metrics(self, values: dict[str, float | None], step: int = 0) -> None:
         """Record metrics; None and values that are not finite are left out."""
@@ -270,7 +173,7 @@ def _server_is_gone() -> bool:
     uri = tracking_uri()
     try:
         if uri.startswith(("http://", "https://")):
-            _check_server(uri)
+            check_server(uri)
         return False
     except TrackingError:
         return True
@@ -370,46 +273,4 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
-class _SystemMetrics:
-    """MLflow's own monitors, sampled into the journal: step = seconds since the start of the run."""
-
-    def __init__(self, owner: Run) -> None:
-        self._owner, self._thread, self._stop = owner, None, None
-
-    def start(self) -> None:
-        import threading
-
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="asrx-system", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        if self._thread:
-            self._stop.set()
-            self._thread.join()
-
-    def _loop(self) -> None:
-        monitors = self._monitors()
-        while True:
-            for monitor in monitors:
-                monitor.collect_metrics()
-                values = {f"system/{key}": float(value) for key, value in monitor.aggregate_metrics().items()}
-                self._owner.metrics(values, int(time.time() - self._owner.info.start_time / 1000))
-                monitor.clear_metrics()
-            if self._stop.wait(SYSTEM_METRICS_PERIOD):
-                return
-
-    def _monitors(self) -> list[Any]:
-        from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
-        from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
-        from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
-        from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
-
-        monitors = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
-        try:
-            return [*monitors, GPUMonitor()]
-        except Exception:  # without an NVIDIA driver or its Python binding there is nothing to sample
-            return monitors
-
-
-__all__ = ["AsrxError", "Run", "connect", "find_run", "home", "latest_run", "run", "tracking_uri", "user_path"]
+__all__ = ["Run", "connect", "find_run", "home", "latest_run", "run", "tracking_uri", "user_path"]

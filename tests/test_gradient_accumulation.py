@@ -39,7 +39,12 @@ def gradients(split, batches, tmp_path):
     seen = {}
     trainer = AsrTrainer(family, plan, utterances, Evaluator(family, split, 2, 2), None, args=arguments)
     step = trainer.create_optimizer().step
-    trainer.optimizer.step = lambda *a, **k: (seen.update({n: p.grad.clone() for n, p in family.model.named_parameters() if p.grad is not None}), step(*a, **k))[1]
+
+    def remember(*given, **named):
+        seen.update({name: parameter.grad.clone() for name, parameter in family.model.named_parameters() if parameter.grad is not None})
+        return step(*given, **named)
+
+    trainer.optimizer.step = remember
     loss = trainer.train().training_loss
     return seen, loss
 

@@ -177,9 +177,9 @@ def _decode(encoded: bytes | Path) -> tuple[np.ndarray, int]:
 def _check_presence(encoded: bytes | Path) -> None:
     if isinstance(encoded, Path):
         if encoded == Path():
-            raise AudioError("no such file: the name is empty")
+            raise AudioError("is missing (no such file: the name is empty)")
         if not os.path.exists(encoded):
-            raise AudioError(f"no such file: {str(encoded)[:LONGEST_NAME]}")
+            raise AudioError(f"is missing (no such file: {str(encoded)[:LONGEST_NAME]})")
         if encoded.is_dir():
             raise AudioError(f"is a folder, not an audio file: {encoded}")
     if not (encoded.stat().st_size if isinstance(encoded, Path) else len(encoded)):

@@ -1,0 +1,66 @@
+"""`mlflow run` changes the folder, the database's meaning and the run: what a person typed must still be what happens."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pytest
+from conftest import ROOT
+
+pytestmark = pytest.mark.slow
+SHORT = "trainer.eval_steps=10 data.eval_utterances=4"
+
+
+@pytest.fixture
+def workplace(corpus: Path, tmp_path: Path) -> Path:
+    """A folder of a person's own, with a corpus that they name relatively."""
+    (tmp_path / "corpus").symlink_to(corpus)
+    return tmp_path
+
+
+def mlflow_run(uri: str, folder: Path, *arguments: str) -> str:
+    """Standard error of `mlflow run` typed in `folder`, without any setting in the environment."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "ASRX_"))}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    command = [sys.executable, "-m", "mlflow", "run", uri, "--env-manager", "local", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def runs(folder: Path) -> list[mlflow.entities.Run]:
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    return client.search_runs([client.get_experiment_by_name("asrx").experiment_id])
+
+
+def git(*arguments: object, folder: Path) -> None:
+    subprocess.run(["git", *map(str, arguments)], cwd=folder, check=True, capture_output=True)
+
+
+def test_from_another_folder(workplace):
+    train = ["-e", "train", "-P", "data=corpus", "-P", "max_steps=10", "-P", f"overrides={SHORT} trainer.learning_rate=3e-4"]
+    printed = mlflow_run(str(ROOT), workplace, *train)
+    (run,) = runs(workplace)
+    assert run.data.tags["asrx.outcome"] == "finished"
+    assert run.data.params["config.trainer.learning_rate"] == "0.0003"  # resolved, beside the raw one of `mlflow run`
+    assert run.data.params["max_steps"] == "10"
+    assert run.data.tags["mlflow.project.entryPoint"] == "train"
+    assert {"mlflow.db", ".asrx", "mlruns", "corpus"} == {path.name for path in workplace.iterdir()}
+
+    wrapper = printed.partition("in run with ID '")[2][:32]
+    assert wrapper != run.info.run_id
+    mlflow_run(str(ROOT), workplace, "-e", "register", "-P", f"run={wrapper}")  # the id that mlflow printed finds the run that it became
+    client = mlflow.MlflowClient(f"sqlite:///{workplace}/mlflow.db")
+    assert client.get_registered_model("asrx").aliases == {"baseline": "1"}
+    assert client.get_run(wrapper).info.lifecycle_stage == "deleted"
+
+
+def test_from_a_git_uri(workplace):
+    clone = workplace / "origin.git"
+    git("clone", "--bare", "--quiet", ROOT, clone, folder=workplace)
+    mlflow_run(f"file://{clone}#", workplace, "-e", "train", "-P", "data=corpus", "-P", "max_steps=10", "-P", f"overrides={SHORT}")
+    (run,) = runs(workplace)
+    assert run.data.tags["asrx.outcome"] == "finished"
+    assert (workplace / ".asrx" / "runs" / run.info.run_id / "best" / "model.safetensors").is_file()
