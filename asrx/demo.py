@@ -58,7 +58,7 @@ def run(name: str) -> Demo:
         _say(1, "the built-in corpus")
         corpus = workspace.builtin_corpus()
         source = workspace.builtin_source()
-        _say(2, "a baseline, trained on a quarter of the data")
+        _say(2, "a baseline, trained on half of the data")
         baseline = train(corpus, resolve(BASELINE_RECIPE), name="demo baseline", parent=parent.id, reuse=True)
         versions.register(name, run_id=baseline.run_id)
         _say(3, "a candidate, trained on all of it")
