@@ -99,7 +99,7 @@ def _heard(row: Row, samples: np.ndarray | None, error: str, recognition: Any) -
 
 
 def _load(row: Row) -> tuple[np.ndarray | None, str]:
-    """Samples, through the same 16 bits that training sees, or the reason why there are none."""
+    """Samples, or the reason why there are none."""
     try:
         if not isinstance(row.audio, Path):
             return load(row.audio()).samples, ""

@@ -31,8 +31,7 @@ class Recorder(TrainerCallback):
         self._seconds = batch_seconds
         self._rows: dict[int, dict[str, float]] = {int(row["step"]): row for row in read_json(run.folder / "log.json") or []}
         self._samples: list[list[str]] = read_json(run.folder / "samples.json") or []
-        self._clock: tuple[int, float] | None = None
-        self._paused = 0.0
+        self._clock = (0, time.perf_counter())  # step and time since when audio is counted
         self.trainer: Any = None
         self.best = run.folder / "best"
 
@@ -55,17 +54,19 @@ class Recorder(TrainerCallback):
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Samples, tables, the best model so far, early stopping."""
-        started = time.perf_counter()
         evaluation = self.trainer.last_evaluation
         self._samples += [[str(state.global_step), *sample] for sample in evaluation.samples()]
         self._keep_if_best(state.global_step, evaluation.metrics)
-        write_json(self._run.folder / "log.json", list(self._rows.values()))
         write_json(self._run.folder / "samples.json", self._samples)
         self._run.text_later("samples.csv", _csv(["step", "id", "reference", "hypothesis"], reversed(self._samples)))
         self._run.text_later("training_log.csv", self.table())
         self._run.text_later("checkpoints.csv", self.ranking(Path(args.output_dir)))
         control.should_training_stop |= self._stale(state.global_step)
-        self._paused += time.perf_counter() - started
+        self._remember(state.global_step)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """What a resumed training needs of the log."""
+        self._remember(state.global_step)
 
     def table(self) -> str:
         """training_log.csv: one row per logged step."""
@@ -87,6 +88,11 @@ class Recorder(TrainerCallback):
             for place, row in enumerate(evaluated, 1)
         ]  # fmt: skip
         return _csv(["rank", "step", "wer", "cer", "loss", "kept as"], rows)
+
+    def _remember(self, step: int) -> None:
+        """The log as it is now; the clock starts anew, so that evaluating and saving do not count as training."""
+        write_json(self._run.folder / "log.json", list(self._rows.values()))
+        self._clock = (step, time.perf_counter())
 
     def _keep_if_best(self, step: int, metrics: dict[str, float]) -> None:
         best = read_json(self.best / BEST_META)
@@ -110,9 +116,8 @@ class Recorder(TrainerCallback):
         before, then = self._clock
         now = time.perf_counter()
         self._clock = (step, now)
-        spent, self._paused = now - then - self._paused, 0.0
         seconds = sum(self._seconds[before * self._accumulation : step * self._accumulation])
-        return seconds / max(spent, 1e-6)
+        return seconds / max(now - then, 1e-6)
 
 
 def _rank(row: dict[str, float]) -> tuple[float, float, float]:
