@@ -210,5 +210,5 @@ def test_the_evidence_is_kept_with_the_run_and_the_version(register, compare, cl
     assert stored["outcome"] == decision["outcome"] == "promote"
     rows = table(artifact(client, decision["run_id"], "utterances.csv", tmp_path))
     assert len(rows) == 18 and sum(int(row["candidate_errors"]) for row in rows) == 7 and sum(int(row["baseline_errors"]) for row in rows) == 18
-    assert json.loads(client.get_model_version(name, decision["candidate"]).tags["asrx.decision"])["run_id"] == decision["run_id"]
+    assert client.get_model_version(name, decision["candidate"]).tags["asrx.decision_run"] == decision["run_id"]
     assert client.get_run(decision["run_id"]).data.metrics["candidate/wer"] == pytest.approx(7 / 18)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,7 +20,7 @@ from .versions import BASELINE, CANDIDATE, CHAMPION, PREVIOUS
 log = logging.getLogger("asrx")
 
 PROMOTE, KEEP, INCONCLUSIVE = "promote", "keep", "inconclusive"
-DECISION = "asrx.decision"  # tag of a version: the decision that was taken about it
+DECISION_RUN, DECISION_FILE = "asrx.decision_run", "decision.json"  # a version's tag names the run whose artifact has all figures
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def compare(
     """
     client = tracking.connect()
     contest = _contest(client, name, baseline, candidate, first)
-    if contest.candidate == contest.champion and (standing := _standing(client, contest)):
+    if contest.candidate == contest.baseline and (standing := _standing(client, contest)):
         return standing
     rows = source.rows(siblings=False)
     if not rows:
@@ -108,10 +107,13 @@ def _contest(client: Any, name: str, baseline: str | None, candidate: str | None
 
 def _standing(client: Any, contest: Contest) -> Decision | None:
     """The decision that made the candidate the champion."""
-    text = client.get_model_version(contest.name, contest.candidate).tags.get(DECISION)
-    if not text:
+    import mlflow
+
+    run_id = client.get_model_version(contest.name, contest.candidate).tags.get(DECISION_RUN)
+    if not run_id:
         return None
-    return Decision(**{**json.loads(text), "standing": True, "champion": contest.champion})
+    decision = mlflow.artifacts.load_dict(f"runs:/{run_id}/{DECISION_FILE}")
+    return Decision(**{**decision, "standing": True, "champion": contest.champion})
 
 
 def _decide(
@@ -185,7 +187,7 @@ def _record(run: tracking.Run, decision: Decision, new: Transcription, old: Tran
     run.metrics(values)
     profile = {"utterances": decision.utterances, "words": decision.words}
     run.dataset("held-out", decision.held_out_digest, run.client.get_run(run.id).data.params["asrx.csv"], profile, "evaluation")
-    run.text("decision.json", json.dumps(asdict(decision), indent=2, ensure_ascii=False) + "\n")
+    run.text(DECISION_FILE, json.dumps(asdict(decision), indent=2, ensure_ascii=False) + "\n")
     run.text("utterances.csv", as_csv(_side_by_side(new, old)))
     run.tags({"asrx.decision": decision.outcome})
     run.note(f"**{decision.outcome}**: {decision.reason}")
@@ -209,10 +211,14 @@ def _apply(client: Any, contest: Contest, decision: Decision) -> Decision:
         if now != contest.champion:
             change = f"version {contest.champion} → {now}"
             raise RegistryError(f"the champion of {contest.name} changed while this compare ran ({change}); nothing was promoted, compare again")
-    wer = "none" if decision.candidate_wer is None else f"{decision.candidate_wer:.4f}"
-    tags = {DECISION: json.dumps(asdict(decision)), "asrx.outcome": decision.outcome, "asrx.held_out_wer": wer}
-    for key, value in {**tags, "asrx.decided_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}.items():
+    wer = "none" if decision.candidate_wer is None else f"{decision.candidate_wer:.2%}"
+    tags = {DECISION_RUN: decision.run_id, "asrx.outcome": decision.outcome, "asrx.held_out_wer": wer, "asrx.held_out_digest": decision.held_out_digest}
+    if decision.low is not None:
+        tags["asrx.interval"] = f"{100 * decision.low:+.2f} to {100 * decision.high:+.2f} points against version {decision.baseline}"
+    for key, value in tags.items():
         client.set_model_version_tag(contest.name, contest.candidate, key, value)
+    description = f"{decision.outcome.capitalize()}: {decision.reason}. WER {wer} on {decision.utterances:,} held-out utterances."
+    client.update_model_version(contest.name, contest.candidate, description)
     if decision.outcome == PROMOTE and contest.candidate != contest.champion:
         if contest.champion:
             client.set_registered_model_alias(contest.name, PREVIOUS, contest.champion)
