@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shlex
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -106,9 +107,9 @@ def prepare(source: str, out: str, layout: dict[str, str], language: str, overri
     """Decode, filter, normalise and split recordings into a corpus of 16 kHz shards."""
     from . import config, present, tracking, workspace
 
-    options = config.resolve(options={"text.language": workspace.given(language)}, overrides=overrides)
+    options = config.resolve(options={"text.language": workspace.given(language)}, overrides=config.of_stage("prepare", overrides))
     folder = None if out == AUTO else tracking.user_path(out)
-    chosen = workspace.builtin() if source in (workspace.BUILTIN, AUTO) else workspace.source(source, **layout)
+    chosen = workspace.builtin(options.text.language) if source in (workspace.BUILTIN, AUTO) else workspace.source(source, **layout)
     corpus, existed = workspace.prepare(chosen, folder, options)
     return {"folder": corpus.folder, "existed": existed, **corpus.meta}, present.corpus(corpus, existed)
 
@@ -129,6 +130,8 @@ def train(data: str, model: str, recipe: str, epochs: str, max_steps: str, resum
 
     options = {"model.name": model, "trainer.num_train_epochs": epochs, "trainer.max_steps": max_steps}
     chosen = {key: value for key, value in options.items() if value != AUTO}
+    if epochs != AUTO and max_steps == AUTO:
+        chosen["trainer.max_steps"] = -1  # a recipe's steps do not outweigh what was typed
     result = request.train(None if data == AUTO else data, None if recipe == AUTO else recipe, chosen, overrides, None if resume == NEVER else resume)
     return asdict(result), present.training(result)
 
@@ -181,7 +184,7 @@ def compare(name: str, csv: str, layout: dict[str, str], baseline: str, candidat
     if "=" in first:  # click takes the word behind a bare --first for its value
         first, overrides = "true", [first, *overrides]
     alone = config.as_bool("--first", first)
-    gate = config.resolve(overrides=overrides).gate
+    gate = config.resolve(overrides=config.of_stage("compare", overrides)).gate
     result = promotion.compare(name, workspace.held_out(csv, layout), gate, workspace.given(baseline), workspace.given(candidate), alone)
     return asdict(result), present.decision(result)
 
@@ -212,6 +215,7 @@ def recipes() -> tuple[Any, str]:
 def main() -> None:
     """Run the command line: exit status 0, 2 for a user's mistake (one line, no traceback), 130 if interrupted."""
     _set_up()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: runs are closed, nothing is half-written
     try:
         cli.main(prog_name="asrx", standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -198,6 +198,9 @@ RANGES = {  # inclusive bounds
 }
 
 
+PREPARED = {f"data.{key}" for key in ("min_seconds", "max_seconds", "split", "train_share", "shard_size", "workers", "max_rejected")}
+PREPARED |= {"text.language", "text.ignore"}
+SHARED = {"data.seed", "text.case"}
 # As the command line spells them.
 SPELLED = {"trainer.num_train_epochs": "epochs", "trainer.max_steps": "max_steps"}
 
@@ -210,6 +213,21 @@ def recipe_names() -> list[str]:
 def recipe_summary(name: str) -> str:
     """The first comment line of a recipe: what it is for."""
     return (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+
+
+def of_stage(stage: str, overrides: Iterable[str]) -> list[str]:
+    """`overrides`, if the stage reads each of them. ConfigError for one that would change nothing there.
+
+    Keys that do not exist are left to `resolve`, which names the nearest one.
+    """
+    overrides = list(overrides)
+    known = Config().flat()
+    for name in (override.partition("=")[0] for override in overrides):
+        section = name.partition(".")[0]
+        reader = "prepare" if name in PREPARED else "compare" if section == "gate" else "prepare and train" if name in SHARED else "train"
+        if stage not in reader and (name in known or section in OPEN_SECTIONS):
+            raise ConfigError(f"{name} is an option of {reader}; {stage} does not read it")
+    return overrides
 
 
 def resolve(recipe: str | None = None, options: dict[str, Any] | None = None, overrides: Iterable[str] = ()) -> Config:

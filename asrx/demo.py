@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from . import present, tracking, workspace
+from . import present, stores, tracking, workspace
 from .config import resolve
 from .corpus.prepare import Source
 from .registry import promotion, versions
@@ -37,16 +37,18 @@ class Demo:
 
     def text(self) -> str:
         """The table and the next three commands."""
-        python = shlex.quote(os.path.relpath(sys.executable)) if Path(sys.executable).is_relative_to(Path.cwd()) else shlex.quote(sys.executable)
+        here = stores.launch_folder()
+        python = shlex.quote(os.path.relpath(sys.executable, here) if Path(sys.executable).is_relative_to(here) else sys.executable)
+        uri, clip = shlex.quote(tracking.tracking_uri()), shlex.quote(str(self.clip))
         model = f"models:/{self.decision.name}@{'champion' if self.decision.champion else 'baseline'}"
-        environment = f"MLFLOW_TRACKING_URI={tracking.tracking_uri()} "
-        load = f'{environment}{python} -c \'import mlflow; print(mlflow.pyfunc.load_model("{model}").predict("{self.clip}"))\''
+        environment = f"MLFLOW_TRACKING_URI={uri} "
+        load = f'{environment}{python} -c \'import mlflow, sys; print(mlflow.pyfunc.load_model("{model}").predict(sys.argv[1]))\' {clip}'
         return "\n".join([
             "", f"The whole way, in {self.seconds:.0f} s", "", present.decision(self.decision), "",
             "next:",
-            f"  {python} -m mlflow ui --backend-store-uri {tracking.tracking_uri()}    # curves, samples, models, decisions",
+            f"  {python} -m mlflow ui --backend-store-uri {uri}    # curves, samples, models, decisions",
             f"  {load}",
-            f"  {environment}{python} -m asrx transcribe --model {model} {self.clip}",
+            f"  {environment}{python} -m asrx transcribe --model {model} {clip}",
         ])  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Set
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from . import recognizer
-from .files import read_json, write_json, write_text
+from .files import write_json, write_text
 from .recognizer.audio import SAMPLE_RATE
 from .tracking import Run
 
@@ -48,17 +48,18 @@ class Facts:
     run_id: str | None = None
 
 
-def log_model(run: Run, folder: Path, facts: Facts, digests: Sequence[str], example: np.ndarray) -> str:
+def log_model(run: Run, folder: Path, facts: Facts, digests: Set[str], example: np.ndarray) -> str:
     """Log the transformers folder as a pyfunc model of the run and return its URI `models:/m-…`.
 
-    `digests`: sha256 of the audio it was trained on; `example`: int16 samples at 16 kHz for the input example.
+    `digests`: sha256 of the audio it was trained on, or their first halves; they are written into `folder`, too.
+    `example`: int16 samples at 16 kHz for the input example.
     """
     import mlflow
 
     with tempfile.TemporaryDirectory() as temporary:
         model, code = Path(temporary) / "model", Path(temporary) / "recognizer"
+        _remember(folder, facts, digests)
         shutil.copytree(folder, model)
-        _remember(model, facts, digests)
         source = Path(recognizer.__file__).parent
         shutil.copytree(source, code, ignore=shutil.ignore_patterns("__pycache__"))
         run.text("model_card.md", model_card(facts))
@@ -97,11 +98,6 @@ def model_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
-    """What a model folder knows about itself."""
-    return read_json(folder / FACTS) or {}
-
-
 def model_card(facts: Facts) -> str:
     """Markdown for the run and the model folder."""
     origin = "A small wav2vec 2.0 with CTC, trained from scratch." if facts.base == "scratch" else f"Fine-tuned from `{facts.base}`."
@@ -122,7 +118,7 @@ def model_card(facts: Facts) -> str:
     return "\n".join(lines)
 
 
-def _remember(model: Path, facts: Facts, digests: Sequence[str]) -> None:
+def _remember(model: Path, facts: Facts, digests: Set[str]) -> None:
     write_json(model / FACTS, {key: value for key, value in asdict(facts).items() if value is not None})
     write_text(model / "README.md", model_card(facts))
     if digests:

@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import platform
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -41,7 +43,8 @@ def experiment_id(client: Any) -> str:
             raise TrackingError(f"the experiment '{name}' was deleted; restore it, or name another with MLFLOW_EXPERIMENT_NAME")
         return found.experiment_id
     uri = tracking_uri()
-    location = (Path(uri.removeprefix("sqlite:///")).parent / "mlruns").as_uri() + f"/{name}" if uri.startswith("sqlite:////") else None
+    beside = Path(uri.removeprefix("sqlite:///")).parent if uri.startswith("sqlite:////") else home()
+    location = None if uri.startswith(("http://", "https://")) else (beside / "mlruns" / name).as_uri()
     try:
         return client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS)
     except Exception:  # another process made it between the two calls
@@ -158,7 +161,8 @@ def run(kind: str, name: str, client: Any | None = None, run_id: str | None = No
         current.tags({KIND: kind, OUTCOME: "running"})
         yield current
     except KeyboardInterrupt:
-        current.close("interrupted")
+        with _undisturbed():
+            current.close("interrupted")
         raise
     except BaseException as error:
         if _server_is_gone():
@@ -166,7 +170,21 @@ def run(kind: str, name: str, client: Any | None = None, run_id: str | None = No
         current.tags({"asrx.error": " ".join(str(error).split())[:500] or type(error).__name__})
         current.close("failed")
         raise
-    current.close("finished" if _outcome(client, run_id) == "running" else _outcome(client, run_id))
+    current.close("finished")
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Without signals: `mlflow run` sends two together, and the second must not cut the closing of a run short."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _server_is_gone() -> bool:
@@ -184,10 +202,6 @@ def _left_behind(current: Run, kind: str) -> TrackingError:
     current.leave()
     way_on = f"asrx train --resume {current.id}" if kind == "train" else "the same command again"
     return TrackingError(f"the tracking server {tracking_uri()} went away; everything so far is in {current.folder}. When it is back: {way_on}")
-
-
-def _outcome(client: Any, run_id: str) -> str:
-    return client.get_run(run_id).data.tags.get(OUTCOME, "running")
 
 
 def _start(client: Any, kind: str, name: str, parent: str | None) -> str:

@@ -1,5 +1,6 @@
 """Where things are when nobody says: the built-in corpus and prepared corpora under ASRX_HOME."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -19,9 +20,9 @@ def builtin_source(language: str = "en") -> Path:
     return speech.make(tracking.home() / f"{BUILTIN}-{language}", language)
 
 
-def builtin() -> Source:
-    """The built-in recordings as a source."""
-    folder = builtin_source()
+def builtin(language: str = "en") -> Source:
+    """The built-in recordings as a source. AsrxError for a language in which there are none."""
+    folder = builtin_source(language)
     return Source(str(folder), name=folder.name)
 
 
@@ -65,7 +66,8 @@ def held_out(csv: str, layout: dict[str, str]) -> Source:
 def corpus_folder(chosen: Source) -> Path:
     """Where the prepared corpus of a source goes if `--out` does not say."""
     located = Path(chosen.path)
-    name = chosen.name or "-".join([located.parent.name, located.stem] if located.suffix else [located.name])
+    path = str(located.absolute()) if located.exists() else chosen.path
+    name = chosen.name or f"{located.stem}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
     return tracking.home() / "corpora" / re.sub(r"[^\w.-]+", "-", name).strip("-")
 
 

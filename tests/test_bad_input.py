@@ -112,7 +112,7 @@ def test_steps_that_cannot_be(steps: str, asrx: Command) -> None:
         ("trainer.dataloader_num_workers=-1", ["trainer.dataloader_num_workers=-1"]),
         ("batch.group_by_length=auto", ["batch.group_by_length=auto", "true or false"]),
         ("data.fraction=0", ["data.fraction=0"]),
-        ("data.min_seconds=20", ["data.min_seconds=20", "data.max_seconds=15"]),
+        ("data.min_seconds=20", ["data.min_seconds", "an option of prepare"]),
         ("augment.noise_snr=3", ["augment.noise_snr=3", "2 numbers"]),
         ("augment.noise_snr=[40,10]", ["augment.noise_snr", "lower"]),
         ("text.case=UPPER", ["text.case=UPPER", "upper, lower"]),

@@ -75,8 +75,10 @@ def test_registering_the_same_twice_changes_nothing(asrx: Command, trained, clie
     assert len(client.search_model_versions(f"name = '{name}'")) == 1
 
 
-def test_the_latest_training_is_found(asrx: Command, trained, name: str) -> None:
-    assert result(asrx("register", "--json", "--run", "latest", "--name", name))["model_uri"] == trained.model_uri
+def test_the_latest_training_is_found(asrx: Command, trained, corpus: Path, name: str) -> None:
+    newest = result(asrx("train", "--json", "--data", corpus, "--max-steps", 2, "trainer.eval_steps=2"))
+    assert newest["model_uri"] != trained.model_uri
+    assert result(asrx("register", "--json", "--run", "latest", "--name", name))["model_uri"] == newest["model_uri"]
 
 
 def test_a_stock_model_twice_is_one_version(register, client, name: str, letter_model) -> None:

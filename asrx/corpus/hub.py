@@ -1,10 +1,13 @@
 """Data sets of the Hugging Face hub as rows. Audio stays encoded and is decoded by our own decoder."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import InputError
 from .layouts import SLICE_COLUMNS, SPEAKER_COLUMNS, Columns, Row, _detect, as_text, find_columns, role
+
+log = logging.getLogger("asrx")
 
 
 def rows(name: str, columns: Columns) -> list[Row]:
@@ -19,7 +22,10 @@ def rows(name: str, columns: Columns) -> list[Row]:
             f"there is no file or folder {name}, and the hub data set {name} cannot be loaded ({reason}). "
             "On a machine without internet, download it elsewhere and set HF_HOME to its cache with HF_HUB_OFFLINE=1"
         ) from None
-    return [row for split, dataset in loaded.items() for row in _rows_of(dataset, split, columns)]
+    usable = [split for split in loaded if role(split)] if any(role(split) == "train" for split in loaded) else list(loaded)
+    if left_out := sorted(set(loaded) - set(usable)):
+        log.info("%s: splits that are neither train, validation nor test are left out: %s", name, ", ".join(left_out))
+    return [row for split in usable for row in _rows_of(loaded[split], split, columns)]
 
 
 def _rows_of(dataset: object, split: str, columns: Columns) -> list[Row]:

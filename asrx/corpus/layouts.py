@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import logging
 import math
 import re
 from collections import Counter
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import ConfigError, InputError, nearest
+
+log = logging.getLogger("asrx")
 
 AUDIO_COLUMNS = ("audio", "path", "filename", "file_name", "file", "audio_filepath", "audio_path", "filepath", "file_path",
                  "wav_filename", "wav", "audio_file", "clip", "recording")  # fmt: skip
@@ -55,7 +58,8 @@ def read(
 ) -> list[Row]:
     """Rows of a table, manifest, folder or hub data set, in their order, with unique ids.
 
-    A folder, or with `siblings` a file that is named for the training split, brings the source's own splits along.
+    A folder, or with `siblings` a file that is named for the training split, brings the source's own splits along; without
+    `siblings` the held-out one is taken of a source with several.
     Raises InputError for what is missing, empty or has no such column; ConfigError for an unknown layout.
     """
     if layout and layout not in LAYOUTS:
@@ -65,13 +69,14 @@ def read(
         if layout == "hub" or (layout is None and _may_be_hub_id(path, source)):
             from . import hub
 
-            return _with_unique_ids(hub.rows(source, columns))
+            rows = hub.rows(source, columns)
+            return _with_unique_ids(rows if siblings else _held_out(rows, source))
         raise InputError(f"there is no file or folder {source}")
     files = _files(path, siblings)
     rows = [row for file, split in files for row in _read_file(file, split, audio_dir, layout, columns)]
     if not rows:
         raise InputError(f"{source} holds no utterances (only a header, or nothing at all)")
-    return _with_unique_ids(rows)
+    return _with_unique_ids(rows if siblings else _held_out(rows, source))
 
 
 def role(name: str) -> str | None:
@@ -83,6 +88,17 @@ def role(name: str) -> str | None:
 def _may_be_hub_id(path: Path, source: str) -> bool:
     is_id = re.fullmatch(r"[\w.-]+/[\w.-]+", source) and path.suffix.lower() not in (*TABLES, *MANIFESTS)
     return bool(is_id) and not path.parent.exists()
+
+
+def _held_out(rows: list[Row], source: str) -> list[Row]:
+    """Of a source with splits of its own, what was not meant for training: test, else validation."""
+    if not any(row.split for row in rows):
+        return rows
+    chosen = next((split for split in ("test", "validation") if any(row.split == split for row in rows)), None)
+    if chosen is None:
+        raise InputError(f"{source} holds training utterances only; name a held-out table")
+    log.info("%s: its %s split is the held-out set", source, chosen)
+    return [row for row in rows if row.split == chosen]
 
 
 def _files(path: Path, siblings: bool) -> list[tuple[Path, str | None]]:

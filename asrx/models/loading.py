@@ -29,7 +29,8 @@ def _with_weights(folder: Path, name: str) -> Path:
     if any((folder / file).is_file() for file in ("model.safetensors", "model.safetensors.index.json")):
         return folder
     pickled = " (pytorch_model.bin is not read: it would have to be unpickled)" if (folder / "pytorch_model.bin").is_file() else ""
-    raise ModelError(f"{name} holds no weights: there is no model.safetensors{pickled}")
+    remedy = "; convert it where you trust it: load it with transformers and save_pretrained(folder), then give that folder"
+    raise ModelError(f"{name} holds no weights: there is no model.safetensors{pickled}{remedy}")
 
 
 def _download(name: str) -> Path:

@@ -69,8 +69,9 @@ def compare(
     """
     client = tracking.connect()
     contest = _contest(client, name, baseline, candidate, first)
-    if contest.candidate == contest.baseline and (standing := _standing(client, contest)):
-        return standing
+    if contest.candidate == contest.baseline:
+        tracking.nothing_to_do(client, "compare", f"Version {contest.candidate} of {name} is the champion already.")
+        return _standing(client, contest, source)
     rows = source.rows(siblings=False)
     if not rows:
         raise InputError(f"{source.path} holds no utterances")
@@ -105,14 +106,20 @@ def _contest(client: Any, name: str, baseline: str | None, candidate: str | None
     return Contest(name, chosen, against, champion)
 
 
-def _standing(client: Any, contest: Contest) -> Decision | None:
-    """The decision that made the candidate the champion."""
+def _standing(client: Any, contest: Contest, source: Source) -> Decision:
+    """The decision that made the candidate the champion. RegistryError if none did, or on another held-out set."""
     import mlflow
+    from mlflow.exceptions import MlflowException
 
+    champion = f"version {contest.candidate} of {contest.name} is the champion already"
     run_id = client.get_model_version(contest.name, contest.candidate).tags.get(DECISION_RUN)
-    if not run_id:
-        return None
-    decision = mlflow.artifacts.load_dict(f"runs:/{run_id}/{DECISION_FILE}")
+    try:
+        decision = mlflow.artifacts.load_dict(f"runs:/{run_id}/{DECISION_FILE}") if run_id else {}
+        held_out = client.get_run(run_id).data.params.get("asrx.csv") if run_id else None
+    except MlflowException:
+        decision, held_out = {}, None
+    if decision.get("outcome") != PROMOTE or held_out != source.path:
+        raise RegistryError(f"{champion}: there is nothing to compare it with; register a new candidate, or name --baseline and --candidate")
     return Decision(**{**decision, "standing": True, "champion": contest.champion})
 
 
@@ -120,7 +127,8 @@ def _decide(
     contest: Contest, gate: Gate, new: tuple[ScoredModel, Transcription], old: tuple[ScoredModel | None, Transcription | None], run_id: str
 ) -> Decision:
     (new_model, new_heard), (old_model, old_heard) = new, old
-    by_speaker = all(item.row.speaker for item in new_heard.heard)
+    by_speaker = any(item.row.speaker for item in new_heard.heard)
+    # Rows without a speaker among others with one count as one more speaker: that widens the interval, never narrows it.
     clusters = [item.row.speaker if by_speaker else item.row.id for item in new_heard.heard]
     found = paired_difference(old_heard.counts, new_heard.counts, clusters, gate.confidence) if old_heard else None
     leak = _leak(contest, new_model, old_model, new_heard)
@@ -130,11 +138,14 @@ def _decide(
         outcome, reason = first_outcome(new_heard.total.wer, gate)
     else:
         outcome, reason = paired_outcome(found, old_heard.total.wer, gate, by_speaker)
+    promotes = outcome == PROMOTE and contest.champion in (None, contest.baseline, contest.candidate)
+    if outcome == PROMOTE and not promotes:
+        reason += f"; but the champion, version {contest.champion}, was not compared and stays"
     return Decision(
         outcome, reason, contest.name, contest.candidate, new_heard.total.wer, contest.baseline, old_heard.total.wer if old_heard else None,
         found.difference if found else None, found.low if found else None, found.high if found else None, gate.confidence,
         len(set(clusters)), "speaker" if by_speaker else "utterance", new_heard.total.utterances, new_heard.total.words, new_heard.digest,
-        SCORE_NORMALIZER, run_id, contest.candidate if outcome == PROMOTE else contest.champion,
+        SCORE_NORMALIZER, run_id, contest.candidate if promotes else contest.champion,
     )  # fmt: skip
 
 
@@ -160,6 +171,8 @@ def paired_outcome(found: PairedDifference | None, baseline_wer: float | None, g
         return PROMOTE, f"better beyond chance: {interval}"
     if found.low > -worth:
         return KEEP, f"an improvement worth having ({100 * worth:.2f} points) is excluded: {interval}"
+    if found.is_improvement:
+        return INCONCLUSIVE, f"better beyond chance, but by less than what is worth having ({100 * worth:.2f} points): {interval}"
     return INCONCLUSIVE, f"no improvement is proven: {interval}; a larger held-out set could tell"
 
 
@@ -219,7 +232,7 @@ def _apply(client: Any, contest: Contest, decision: Decision) -> Decision:
         client.set_model_version_tag(contest.name, contest.candidate, key, value)
     description = f"{decision.outcome.capitalize()}: {decision.reason}. WER {wer} on {decision.utterances:,} held-out utterances."
     client.update_model_version(contest.name, contest.candidate, description)
-    if decision.outcome == PROMOTE and contest.candidate != contest.champion:
+    if decision.champion == contest.candidate != contest.champion:
         if contest.champion:
             client.set_registered_model_alias(contest.name, PREVIOUS, contest.champion)
         client.set_registered_model_alias(contest.name, CHAMPION, contest.candidate)

@@ -147,7 +147,7 @@ def _log_stock(run: tracking.Run, folder: Path, model: str) -> str:
     with tempfile.TemporaryDirectory() as temporary:
         clean = Path(temporary) / "model"
         _copy_model_files(folder, clean)
-        uri = packaging.log_model(run, clean, packaging.Facts(base=model), [], _tone())
+        uri = packaging.log_model(run, clean, packaging.Facts(base=model), packaging.trained_on(clean), _tone())
     run.tags({packaging.MODEL_URI: uri})
     return uri
 

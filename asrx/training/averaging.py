@@ -18,6 +18,10 @@ class MovingAverage(TrainerCallback):
         self._parameters = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         self._average = [parameter.detach().clone() for _, parameter in self._parameters]
 
+    def on_train_begin(self, args: object, state: object, control: object, **_: object) -> None:
+        """Trainer has moved the model to its device by now."""
+        self._average = [average.to(parameter.device) for average, (_, parameter) in zip(self._average, self._parameters)]
+
     def on_step_end(self, args: object, state: object, control: object, **_: object) -> None:
         """Called by Trainer after each optimizer step."""
         decay = min(self._decay, (1 + state.global_step) / (10 + state.global_step))

@@ -1,7 +1,7 @@
 """What is trained on: a model, utterances and their labels."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,10 +19,11 @@ class Material:
     """The utterances that are trained on, with their labels."""
 
     split: Split
+    validation: Split
     indices: np.ndarray
     labels: list[list[int]]
     speakers: list[str]
-    digests: list[str]
+    digests: set[str]  # of the audio
 
     @property
     def seconds(self) -> np.ndarray:
@@ -36,15 +37,16 @@ def load_material(corpus: PreparedCorpus, options: Config) -> tuple[Family, Mate
 
     from ..models.ctc import load_family
 
-    split, held_out = corpus.split("train"), len(corpus.split("validation"))
-    if not len(split) or not held_out:
-        raise InputError(f"{corpus.folder} has {len(split)} training and {held_out} validation utterances; training needs both")
+    split, validation = corpus.split("train"), corpus.split("validation")
+    if not len(split) or not len(validation):
+        raise InputError(f"{corpus.folder} has {len(split)} training and {len(validation)} validation utterances; training needs both")
     indices = _fraction(len(split), options)
     texts = split.column("text")
     set_seed(options.trainer.seed)
-    family = load_family(options, [texts[index] for index in indices])
+    forced = options.text.case or corpus.meta["config"]["text"].get("case")
+    family = load_family(replace(options, text=replace(options.text, case=forced)), [texts[index] for index in indices])
     labels = family.labels([texts[index] for index in indices])
-    return family, _material(split, indices, labels, family)
+    return family, _material(split, validation, indices, labels, family)
 
 
 def _fraction(count: int, options: Config) -> np.ndarray:
@@ -53,7 +55,7 @@ def _fraction(count: int, options: Config) -> np.ndarray:
     return np.sort(np.random.default_rng(options.data.seed).permutation(count)[:wanted])
 
 
-def _material(split: Split, indices: np.ndarray, labels: list[list[int]], family: Family) -> Material:
+def _material(split: Split, validation: Split, indices: np.ndarray, labels: list[list[int]], family: Family) -> Material:
     """Leaves out utterances whose label needs more frames than their audio has: CTC cannot emit it (repeats need a blank between)."""
     frames = family.frames((split.seconds[indices] * SAMPLE_RATE).astype(np.int64))
     needed = np.array([len(label) + sum(a == b for a, b in zip(label, label[1:])) for label in labels])
@@ -64,4 +66,5 @@ def _material(split: Split, indices: np.ndarray, labels: list[list[int]], family
         log.warning("%d training utterances are left out: their text is longer than their audio has frames", int((~fits).sum()))
     speakers, digests = split.column("speaker"), split.column("audio_digest")
     kept = indices[fits]
-    return Material(split, kept, [label for label, fit in zip(labels, fits) if fit], [speakers[index] for index in kept], [digests[index] for index in kept])
+    fitting = [label for label, fit in zip(labels, fits) if fit]
+    return Material(split, validation, kept, fitting, [speakers[index] for index in kept], {digests[index] for index in kept})

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import tracking, workspace
-from ..config import Config, resolve
+from ..config import Config, of_stage, resolve
 from ..corpus.shards import PreparedCorpus
 from ..errors import ConfigError, InputError
 from . import arguments
@@ -31,6 +31,7 @@ def _options(recipe: str | None, options: dict[str, Any], overrides: list[str]) 
         recipe = str(tracking.user_path(recipe))
     if model := options.get("model.name"):
         options = {**options, "model.name": str(tracking.user_path(model)) if tracking.user_path(model).is_dir() else model}
+    overrides = of_stage("train", overrides)
     chosen = resolve(recipe, options, overrides)
     return resolve("scratch", options, overrides) if recipe is None and chosen.model.name == "scratch" else chosen
 

@@ -1,6 +1,7 @@
 """Train: a prepared corpus and a configuration to an MLflow run with curves, checkpoints and the best model."""
 
 import logging
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from ..config import Config
 from ..corpus.shards import PreparedCorpus
 from ..errors import InputError
 from ..files import held, read_json
-from ..models import Family
+from ..models import Family, loading
 from . import arguments, resume
 from .material import Material, load_material
 
 log = logging.getLogger("asrx")
 
+STEPS = "asrx.steps"  # tag of a run: optimizer steps that it took
 
 @dataclass(frozen=True)
 class Training:
@@ -43,20 +45,28 @@ def train(
     client = tracking.connect()
     key = resume.training_key(corpus, options)
     if done := resume.finished_run(client, resume_from, key, reuse):
+        tracking.nothing_to_do(client, "train", f"Run {done.info.run_id} has finished this training.")
         log.info("run %s has finished this training", done.info.run_id)
         return _finished(done)
     run_id = resume.run_to_resume(client, "auto" if reuse else resume_from, key)
     family, material = load_material(corpus, options)
-    if run_id:
-        tracking.retire_wrapper(client, run_id)
-        log.info("continuing run %s", run_id)
-    with tracking.run("train", name or _run_name(corpus, options), client, run_id, parent) as run, held(run.folder) as free:
-        if not free:
-            raise InputError(f"run {run.id} is being trained by another process")
+    with ExitStack() as stack:
+        if run_id:
+            _go_on(client, run_id, stack)
+        run = stack.enter_context(tracking.run("train", name or _run_name(corpus, options), client, run_id, parent))
         if not run_id:
+            stack.enter_context(held(run.folder))
             _describe(run, corpus, options, key, material)
         run.watch_system()
         return _train_and_publish(run, corpus, options, family, material)
+
+
+def _go_on(client: Any, run_id: str, stack: ExitStack) -> None:
+    """Take the run for this process before anything of it is touched: another one may be training it."""
+    if not stack.enter_context(held(tracking.home() / "runs" / run_id)):
+        raise InputError(f"run {run_id} is being trained by another process")
+    tracking.retire_wrapper(client, run_id)
+    log.info("continuing run %s", run_id)
 
 
 def _describe(run: tracking.Run, corpus: PreparedCorpus, options: Config, key: str, material: Material) -> None:
@@ -96,7 +106,7 @@ def _trainer(run: tracking.Run, corpus: PreparedCorpus, options: Config, family:
     batch_seconds = [float(sum(durations[item.index] + (durations[item.partner] if item.partner is not None else 0) for item in batch)) for batch in plan]
     delimiter = getattr(family.tokenizer, "word_delimiter_token_id", None)
     utterances = TrainingUtterances(material.split, material.indices, material.labels, delimiter, options.augment, options.trainer.seed)
-    evaluator = Evaluator(family, corpus.split("validation"), options.data.eval_utterances, options.trainer.per_device_eval_batch_size)
+    evaluator = Evaluator(family, material.validation, options.data.eval_utterances, options.trainer.per_device_eval_batch_size)
     average = MovingAverage(family.model, options.checkpoint.average) if options.checkpoint.average else None
     recorder = Recorder(run, plan, batch_seconds, accumulation, options.checkpoint.patience)
     settings = arguments.training_arguments(options, -(-len(plan) // accumulation), run.folder / "checkpoints")
@@ -131,7 +141,7 @@ def _publish(run: tracking.Run, corpus: PreparedCorpus, options: Config, materia
     """Artifacts that people read, then the best model as a pyfunc."""
     from .plots import plot_training
 
-    validation = corpus.split("validation")
+    evaluated = len(recorder.trainer.eval_dataset)
     plot = run.folder / "training_plot.png"
     plot_training(recorder.rows(), plot, f"{_run_name(corpus, options)}: best WER {best['wer']:.2%} at step {best['step']:,}")
     run.artifact(plot)
@@ -140,19 +150,20 @@ def _publish(run: tracking.Run, corpus: PreparedCorpus, options: Config, materia
         base=options.model.name,
         corpus=corpus.name,
         corpus_digest=corpus.digest,
-        language=options.text.language,
+        language=corpus.meta["language"],
         hours=float(material.seconds.sum()) / 3600,
         utterances=len(material.indices),
         step=best["step"],
         wer=best["wer"],
         cer=best["cer"],
-        validation_utterances=len(validation),
+        validation_utterances=evaluated,
         run_id=run.id,
     )
-    uri = packaging.log_model(run, recorder.best, facts, material.digests, validation.audio(0))
+    uri = packaging.log_model(run, recorder.best, facts, material.digests | _inherited(options), material.validation.audio(0))
     run.metrics({"best/wer": best["wer"], "best/cer": best["cer"], "best/step": best["step"]}, best["step"])
+    run.tags({STEPS: recorder.trainer.state.global_step})
     run.tags({packaging.MODEL_URI: uri})
-    run.note(f"Best model: WER {best['wer']:.2%}, CER {best['cer']:.2%} on {len(validation)} validation utterances at step {best['step']:,}. `{uri}`")
+    run.note(f"Best model: WER {best['wer']:.2%}, CER {best['cer']:.2%} on {evaluated} validation utterances at step {best['step']:,}. `{uri}`")
     return uri
 
 
@@ -161,7 +172,13 @@ def _finished(run: Any) -> Training:
     best = read_json(folder / "best.json") or {}
     metrics = run.data.metrics
     wer, cer, step = (best.get(key, metrics.get(f"best/{key}", float("nan"))) for key in ("wer", "cer", "step"))
-    return Training(run.info.run_id, run.data.tags[packaging.MODEL_URI], wer, cer, int(step), int(step), str(folder), reused=True)
+    steps = int(run.data.tags.get(STEPS, step))
+    return Training(run.info.run_id, run.data.tags[packaging.MODEL_URI], wer, cer, int(step), steps, str(folder), reused=True)
+
+
+def _inherited(options: Config) -> set[str]:
+    """What the model that this one starts from was trained on, as far as it remembers."""
+    return set() if options.model.name == "scratch" else packaging.trained_on(loading.locate(options.model.name))
 
 
 def _run_name(corpus: PreparedCorpus, options: Config) -> str:
