@@ -109,3 +109,18 @@ def test_a_killed_training_goes_on_to_the_same_weights(asrx, client, corpus: Pat
 def test_a_finished_training_is_not_repeated(asrx, trained) -> None:
     found = resume(asrx, trained.run_id)
     assert found["reused"] and (found["run_id"], found["model_uri"]) == (trained.run_id, trained.model_uri)
+
+
+def test_a_run_that_another_process_trains_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from contextlib import ExitStack
+
+    from asrx.errors import InputError
+    from asrx.files import held
+    from asrx.training.train import _go_on
+
+    monkeypatch.setenv("ASRX_HOME", str(tmp_path))
+    untouchable = None  # any call on the client would raise
+    with held(tmp_path / "runs" / "f00d") as mine, ExitStack() as stack:
+        assert mine
+        with pytest.raises(InputError, match="being trained by another process"):
+            _go_on(untouchable, "f00d", stack)

@@ -167,3 +167,14 @@ def test_unknown_layouts_and_ambiguous_folders_are_refused(clips: Path) -> None:
         table(clips / name, [{"path": "a.wav", "text": "x"}])
     with pytest.raises(AsrxError, match="one.csv, two.csv"):
         read(str(clips))
+
+
+def test_a_folder_as_held_out_set_is_its_test_split(tmp_path: Path) -> None:
+    for split in ("train", "dev", "test"):
+        table(tmp_path / f"{split}.csv", [{"path": f"{split}.wav", "text": split}])
+    assert [row.text for row in read(str(tmp_path), siblings=False)] == ["test"]
+    (tmp_path / "test.csv").unlink()
+    assert [row.text for row in read(str(tmp_path), siblings=False)] == ["dev"]
+    (tmp_path / "dev.csv").rename(tmp_path / "notes.txt")
+    with pytest.raises(InputError, match="training utterances only"):
+        read(str(tmp_path), siblings=False)

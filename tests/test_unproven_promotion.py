@@ -214,3 +214,35 @@ def test_the_evidence_is_kept_with_the_run_and_the_version(register, compare, cl
     assert len(rows) == 18 and sum(int(row["candidate_errors"]) for row in rows) == 7 and sum(int(row["baseline_errors"]) for row in rows) == 18
     assert client.get_model_version(name, decision["candidate"]).tags["asrx.decision_run"] == decision["run_id"]
     assert client.get_run(decision["run_id"]).data.metrics["candidate/wer"] == pytest.approx(7 / 18)
+
+
+def test_a_champion_that_was_not_compared_stays(register, compare, client, name: str, letter_model) -> None:
+    nothing, b, a = (register(letter_model(letter))["version"] for letter in ("", "b", "a"))
+    assert compare("--candidate", b, "gate.confidence=0.5")["champion"] == b
+    against_the_baseline = compare("--baseline", nothing, "--candidate", a, "gate.confidence=0.5")
+    assert against_the_baseline["outcome"] == "promote"
+    assert against_the_baseline["champion"] == aliases(client, name)["champion"] == b
+    assert "was not compared" in against_the_baseline["reason"]
+
+
+def test_one_row_without_a_speaker_does_not_make_utterances_independent(register, compare, held_out: Path, tmp_path: Path, letter_model) -> None:
+    register(letter_model(""))
+    register(letter_model("a"))
+    with held_out.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    rows[0]["client_id"] = ""
+    decision = compare(csv=write_rows(tmp_path / "one_blank.csv", rows))
+    assert (decision["clustered_by"], decision["clusters"]) == ("speaker", 7)
+
+
+def test_the_standing_decision_is_not_said_of_another_held_out_set(
+    register, compare, asrx: Command, name: str, held_out: Path, tmp_path: Path, letter_model
+) -> None:
+    register(letter_model(""))
+    register(letter_model("a"))
+    assert compare("gate.confidence=0.5")["outcome"] == "promote"
+    assert compare("gate.confidence=0.5")["standing"]
+    other = tmp_path / "other.csv"
+    other.write_text(held_out.read_text())
+    refused = asrx("compare", "--name", name, "--csv", other)
+    assert refused.status == 2 and "champion already" in refused.err
