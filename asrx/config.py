@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -370,12 +369,3 @@ def _check(config: Config) -> None:
         raise ConfigError(f"augment.noise_snr={list(config.augment.noise_snr)}: the first number is the lower one")
     if config.trainer.max_steps == 0:
         raise ConfigError("trainer.max_steps=0: must be 1 or more, or -1 to train by epochs")
-
-
-def home(tracking_uri: str) -> Path:
-    """ASRX_HOME: where corpora, journals and checkpoints live. Beside a sqlite tracking database, else ~/.asrx."""
-    if os.environ.get("ASRX_HOME"):
-        return Path(os.environ["ASRX_HOME"]).expanduser().absolute()
-    if tracking_uri.startswith("sqlite:///"):
-        return Path(tracking_uri.removeprefix("sqlite:///").partition("?")[0]).parent / ".asrx"
-    return Path.home() / ".asrx"

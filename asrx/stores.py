@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from . import config
 from .errors import TrackingError
 
 REACHABLE_WITHIN = 5.0  # s
@@ -71,8 +70,13 @@ def connect() -> Any:
 
 
 def home() -> Path:
-    """ASRX_HOME for the tracking store in use."""
-    return config.home(tracking_uri())
+    """ASRX_HOME: where corpora, journals and checkpoints live. Beside a sqlite tracking database, else ~/.asrx."""
+    if os.environ.get("ASRX_HOME"):
+        return Path(os.environ["ASRX_HOME"]).expanduser().absolute()
+    uri = tracking_uri()
+    if uri.startswith("sqlite:///"):
+        return Path(uri.removeprefix("sqlite:///").partition("?")[0]).parent / ".asrx"
+    return Path.home() / ".asrx"
 
 
 def check_server(uri: str) -> None:
