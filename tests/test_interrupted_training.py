@@ -2,12 +2,16 @@
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import TRAINING, Outcome, start_cli, wait_for
+
+from asrx import tracking
 
 STEPS = 50
 # Everything that could come out differently after a resume: augmentation, accumulation, an average of the weights.
@@ -124,3 +128,21 @@ def test_a_run_that_another_process_trains_is_not_touched(tmp_path: Path, monkey
         assert mine
         with pytest.raises(InputError, match="being trained by another process"):
             _go_on(untouchable, "f00d", stack)
+
+
+def test_sigterm_outside_a_training_closes_the_run(home: Path, tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "from asrx import cli, tracking\n"
+        "def stop(**_):\n"
+        "    with tracking.run('evaluate', 'stopped') as run:\n"
+        "        open(sys.argv[1], 'w').write(run.id)\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        signal.pause()\n"
+        "cli.cli.main = stop\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "id")], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 130, done.stderr
+    run = tracking.connect().get_run((tmp_path / "id").read_text())
+    assert (run.data.tags["asrx.outcome"], run.info.status) == ("interrupted", "KILLED")

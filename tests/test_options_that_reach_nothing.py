@@ -109,3 +109,19 @@ def test_keys_that_the_readme_lists_exist() -> None:
     own = set(config.resolve().flat())
     for key in set(re.findall(rf"\b((?:{sections})\.[a-z_0-9]+)=", readme.read_text(encoding="utf-8"))):
         assert key in own or key.partition(".")[0] in config.OPEN_SECTIONS, f"README.md lists {key}"
+
+
+def test_typed_epochs_outweigh_the_steps_of_a_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    from asrx.training import request
+
+    class Asked(Exception):
+        pass
+
+    def remember(data: object, recipe: str, options: dict[str, object], overrides: list[str], resume: object) -> None:
+        raise Asked(config.resolve(recipe, options, overrides).trainer)
+
+    monkeypatch.setattr(request, "train", remember)
+    with pytest.raises(Asked) as asked:
+        cli.main(["train", "--recipe", "demo-candidate", "--epochs", "3"], standalone_mode=False)
+    trainer = asked.value.args[0]
+    assert (trainer.num_train_epochs, trainer.max_steps) == (3.0, -1)

@@ -167,6 +167,8 @@ def test_audio_that_was_trained_on_is_no_evidence(asrx, register, compare, clien
     assert "champion" not in aliases(client, name)
     scores = result(asrx("evaluate", "--json", "--model", trained.run_id, "--csv", recordings / "train.csv"))
     assert scores["trained_on"] == 36
+    by_folder = result(asrx("evaluate", "--json", "--model", trained.folder, "--csv", recordings / "train.csv"))
+    assert by_folder["trained_on"] == 36  # the folder that a training names remembers as well as the logged model does
     assert result(asrx("evaluate", "--json", "--model", trained.run_id, "--csv", recordings / "test.csv"))["trained_on"] == 0
 
 
