@@ -1,6 +1,6 @@
-"""Every option, in one place: sections, units, defaults, recipes and `section.key=value` overrides.
+"""The configuration of a run: recipes, command-line options and `section.key=value` overrides over the defaults of options.py.
 
-Precedence, weakest first: the defaults below, the recipe, command-line options, overrides. The sections `model`,
+Precedence, weakest first: the defaults, the recipe, command-line options, overrides. The sections `model`,
 `tokenizer`, `feature_extractor` and `trainer` also take any key of the transformers class that receives them.
 """
 
@@ -15,104 +15,27 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError, nearest
+from .options import (
+    AUTO,
+    CHARACTERS,
+    CHOICES,
+    OPEN_SECTIONS,
+    OWN_SECTIONS,
+    PREPARED,
+    RANGES,
+    SHARED,
+    SPELLED,
+    Augment,
+    Batch,
+    Checkpoint,
+    Data,
+    Gate,
+    Model,
+    Text,
+    Trainer,
+)
 
 RECIPES = Path(__file__).parent / "recipes"
-AUTO = "auto"
-
-
-@dataclass
-class Data:
-    """What goes into a corpus and how much of it is trained on."""
-
-    min_seconds: float = 1.0  # s; shorter utterances are rejected
-    max_seconds: float = 15.0  # s; longer utterances are rejected
-    split: str = AUTO  # auto: the source's own, else by speaker; or source, speaker, random
-    train_share: float = 0.7  # of the utterances, where asrx splits
-    shard_size: int = 10_000  # utterances in a shard
-    seed: int = 0  # of the random or by-speaker split and of `fraction`
-    workers: int = 0  # processes that decode; 0: one per core
-    max_rejected: float = 0.5  # share of rejected utterances above which preparation stops
-    fraction: float = 1.0  # share of the training utterances that are trained on
-    eval_utterances: int = 1_000  # at most so many validation utterances per evaluation; 0: all
-
-
-@dataclass
-class Text:
-    """Transcripts on their way into the corpus and the vocabulary."""
-
-    language: str = "en"  # picks the ignored characters
-    ignore: str | None = None  # characters to strip instead of the language's
-    case: str | None = None  # upper or lower forces it; otherwise the vocabulary decides
-    vocabulary: str = AUTO  # auto: the checkpoint's, else built; or checkpoint, build (from the training text)
-
-
-@dataclass
-class Model:
-    """The model to start from. Any other key is a field of its transformers configuration."""
-
-    name: str = "scratch"  # hub id, folder, or scratch: a small wav2vec2 with random weights
-    freeze_feature_encoder: str = AUTO  # true, false; auto: frozen when starting from a checkpoint
-
-
-@dataclass
-class Batch:
-    """How utterances are put together."""
-
-    seconds: float = 0.0  # s of audio per batch instead of trainer.per_device_train_batch_size; 0: off
-    group_by_length: bool = True  # similar lengths together: less padding
-
-
-@dataclass
-class Augment:
-    """Changes of the waveform while training, derived from (seed, epoch, utterance)."""
-
-    speed: float = 0.0  # +- share of the speed, e.g. 0.1: 0.9 to 1.1
-    gain: float = 0.0  # +- dB
-    noise_probability: float = 0.0  # share of utterances that get white or pink noise
-    noise_snr: tuple[float, float] = (10.0, 40.0)  # dB, range of the signal-to-noise ratio
-    concatenate: float = 0.0  # share of utterances that are followed by a second one of the same speaker
-
-
-@dataclass
-class Trainer:
-    """Training options that have a default here. Any other key is a field of transformers.TrainingArguments."""
-
-    learning_rate: float = 3e-5
-    num_train_epochs: float = 10.0
-    max_steps: int = -1  # optimizer steps; overrides the epochs if positive
-    per_device_train_batch_size: int = 8
-    per_device_eval_batch_size: int = 8
-    gradient_accumulation_steps: int = 1
-    weight_decay: float = 0.01
-    warmup_steps: float = 0.1  # steps, or below 1 a share of all steps
-    lr_scheduler_type: str = "linear"
-    max_grad_norm: float = 1.0
-    bf16: str = AUTO  # true, false; auto: where the GPU has it
-    fp16: str = AUTO  # true, false; auto: on GPUs without bf16
-    eval_steps: int = 0  # evaluate every so many steps; 0: ten times in a run
-    save_steps: int = 0  # checkpoint every so many steps; 0: with each evaluation
-    save_total_limit: int = 2
-    logging_steps: int = 10
-    seed: int = 42
-
-
-@dataclass
-class Checkpoint:
-    """When to stop and what to keep."""
-
-    patience: int = 0  # evaluations without a better WER after which training stops; 0: never
-    average: float = 0.0  # decay of an exponential moving average of the weights that is evaluated and kept; 0: off
-
-
-@dataclass
-class Gate:
-    """What a candidate must show to become the champion."""
-
-    confidence: float = 0.95  # of the two-sided interval of the WER difference
-    min_gain: float = 0.002  # WER difference worth having, absolute (0.002 is 0.2 points)
-    min_gain_relative: float = 0.02  # and relative to the baseline's WER; the larger one counts
-    min_speakers: int = 5  # fewer never promote by themselves
-    max_wer: float = 0.3  # ceiling for a first champion that has nothing to be compared with (--first)
 
 
 @dataclass
@@ -148,60 +71,6 @@ class Config:
         from omegaconf import OmegaConf
 
         return OmegaConf.to_yaml(OmegaConf.create(json.loads(json.dumps(self.sections()))))
-
-
-OWN_SECTIONS = ("data", "text", "model", "batch", "augment", "trainer", "checkpoint", "gate")
-OPEN_SECTIONS = ("model", "tokenizer", "feature_extractor", "trainer")
-CHOICES = {
-    "data.split": (AUTO, "source", "speaker", "random"),
-    "text.case": (None, "upper", "lower"),
-    "text.vocabulary": (AUTO, "checkpoint", "build"),
-}
-LARGEST_SEED = 2**32 - 1  # that NumPy takes
-RANGES = {  # inclusive bounds
-    "data.min_seconds": (0, None),
-    "data.max_seconds": (0.02, None),
-    "data.train_share": (0.01, 0.99),
-    "data.shard_size": (1, None),
-    "data.seed": (0, LARGEST_SEED),
-    "data.workers": (0, None),
-    "data.max_rejected": (0, 1),
-    "data.fraction": (1e-6, 1),
-    "data.eval_utterances": (0, None),
-    "batch.seconds": (0, None),
-    "augment.speed": (0, 0.5),
-    "augment.gain": (0, 40),
-    "augment.noise_probability": (0, 1),
-    "augment.concatenate": (0, 1),
-    "trainer.learning_rate": (0, None),
-    "trainer.num_train_epochs": (1e-9, None),
-    "trainer.max_steps": (-1, None),
-    "trainer.per_device_train_batch_size": (1, None),
-    "trainer.per_device_eval_batch_size": (1, None),
-    "trainer.gradient_accumulation_steps": (1, None),
-    "trainer.weight_decay": (0, None),
-    "trainer.warmup_steps": (0, None),
-    "trainer.eval_steps": (0, None),
-    "trainer.save_steps": (0, None),
-    "trainer.save_total_limit": (1, None),
-    "trainer.max_grad_norm": (0, None),
-    "trainer.logging_steps": (1, None),
-    "trainer.seed": (0, LARGEST_SEED),
-    "checkpoint.patience": (0, None),
-    "checkpoint.average": (0, 0.999999),
-    "gate.confidence": (0.5, 0.9999),
-    "gate.min_gain": (0, 1),
-    "gate.min_gain_relative": (0, 1),
-    "gate.min_speakers": (2, None),
-    "gate.max_wer": (0, None),
-}
-
-
-PREPARED = {f"data.{key}" for key in ("min_seconds", "max_seconds", "split", "train_share", "shard_size", "workers", "max_rejected")}
-PREPARED |= {"text.language", "text.ignore"}
-SHARED = {"data.seed", "text.case"}
-# As the command line spells them.
-SPELLED = {"trainer.num_train_epochs": "epochs", "trainer.max_steps": "max_steps"}
 
 
 def recipe_names() -> list[str]:
@@ -281,9 +150,19 @@ def _parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
         if not re.match(r"[^.=\s]+\.[^=\s]+=", override):
             raise ConfigError(f"override '{override}' must read section.key=value, for example trainer.learning_rate=1e-4")
     try:
-        return OmegaConf.to_container(OmegaConf.from_dotlist(overrides))
+        return _as_typed(OmegaConf.to_container(OmegaConf.from_dotlist(overrides)), overrides)
     except Exception as error:  # OmegaConf raises YAML's and its own errors alike; all of them mean bad text
         raise ConfigError(f"overrides {' '.join(overrides)}: {' '.join(str(error).split())}") from None
+
+
+def _as_typed(parsed: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """`parsed`, with the text that was typed where YAML made a number or a list of the characters of an option that is text."""
+    for name, _, typed in (override.partition("=") for override in overrides):
+        section, _, key = name.partition(".")
+        value = parsed.get(section, {}).get(key)
+        if name in CHARACTERS and value is not None and not isinstance(value, str):
+            parsed[section][key] = typed
+    return parsed
 
 
 def _nested(flat: dict[str, Any]) -> dict[str, Any]:
@@ -363,8 +242,13 @@ def as_bool(name: str, value: Any, choices: str = "true or false") -> bool:
 
 
 def _check(config: Config) -> None:
-    if config.data.min_seconds >= config.data.max_seconds:
-        raise ConfigError(f"data.min_seconds={config.data.min_seconds:g} must be below data.max_seconds={config.data.max_seconds:g}")
+    data, alphabet = config.data, config.text.alphabet
+    for low, high, equal in (("min_seconds", "max_seconds", False), ("min_chars_per_second", "max_chars_per_second", False), ("min_rate", "max_rate", True)):
+        below, above = getattr(data, low), getattr(data, high)
+        if below > above or (below == above and not equal):
+            raise ConfigError(f"data.{low}={below:g} must be below data.{high}={above:g}")
+    if alphabet is not None and not alphabet.strip():
+        raise ConfigError("text.alphabet is empty: give the characters that may occur, a vocab.json, or a model folder or hub id")
     if config.augment.noise_snr[0] > config.augment.noise_snr[1]:
         raise ConfigError(f"augment.noise_snr={list(config.augment.noise_snr)}: the first number is the lower one")
     if config.trainer.max_steps == 0:

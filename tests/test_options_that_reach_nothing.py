@@ -50,6 +50,41 @@ def test_a_bound_holds_on_both_sides(name: str) -> None:
                 config.resolve(overrides=[f"{name}={value}"])
 
 
+@pytest.mark.parametrize(("given", "said"), [
+    (["data.min_seconds=15"], "data.min_seconds=15 must be below data.max_seconds=15"),
+    (["data.min_chars_per_second=30"], "data.min_chars_per_second=30 must be below data.max_chars_per_second=30"),
+    (["data.min_rate=48000", "data.max_rate=16000"], "data.min_rate=48000 must be below data.max_rate=16000"),
+    (["text.alphabet=' '"], "text.alphabet is empty"), (["text.digits=spoken"], "text.digits=spoken: must be one of keep, words, ascii, native"),
+    (["text.normalizer=fr"], "text.normalizer=fr: must be one of auto, en, it, ne, hi, basic"), (["data.duplicates=drop"], "must be one of reject, keep"),
+])  # fmt: skip
+def test_options_that_contradict_each_other_or_do_not_exist_are_refused(given: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        config.resolve(overrides=given)
+
+
+def test_equal_rates_are_one_rate() -> None:
+    assert config.resolve(overrides=["data.min_rate=16000", "data.max_rate=16000"]).data.min_rate == 16_000
+
+
+@pytest.mark.parametrize("typed", ["0123456789", "[ab]", "1e5", "true", "2024-01-01", "{a}"])
+def test_characters_are_not_read_as_yaml(typed: str) -> None:
+    assert config.resolve(overrides=[f"text.alphabet={typed}"]).text.alphabet == typed
+    assert config.resolve(overrides=[f"text.ignore={typed}"]).text.ignore == typed
+    assert config.resolve(overrides=["text.alphabet=null"]).text.alphabet is None
+
+
+@pytest.mark.parametrize("stage", ["prepare", "train", "compare"])
+def test_each_option_is_refused_by_the_stages_that_do_not_read_it(stage: str) -> None:
+    readers = {"text.digits": "prepare", "data.antiphase": "prepare", "text.case": "prepare and train", "data.fraction": "train", "text.vocabulary": "train",
+               "trainer.seed": "train", "gate.max_wer": "compare"}  # fmt: skip
+    for name, reader in readers.items():
+        if stage in reader:
+            assert config.of_stage(stage, [f"{name}=1"]) == [f"{name}=1"]
+        else:
+            with pytest.raises(ConfigError, match=f"{name} is an option of {reader}"):
+                config.of_stage(stage, [f"{name}=1"])
+
+
 def test_overrides_reach_the_transformers_classes(trained, corpus: Path, home: Path) -> None:
     from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
 

@@ -1,16 +1,55 @@
 """Words that a normaliser must not break, and marks that must not make a difference."""
 
 import doctest
+import pickle
 import unicodedata
 
 import pytest
 
 import asrx.text
-from asrx.text import TranscriptNormalizer, score_text
+from asrx.config import resolve
+from asrx.errors import ConfigError
+from asrx.text import NORMALIZERS, TranscriptNormalizer, score_text
+
+EXAMPLES = [(name, given, expected) for name, rules in NORMALIZERS.items() for given, expected in rules.examples]
 
 
 def test_the_documented_examples_hold() -> None:
     assert doctest.testmod(asrx.text).failed == 0
+
+
+@pytest.mark.parametrize(("name", "given", "expected"), EXAMPLES)
+def test_each_normaliser_gives_what_its_examples_say(name: str, given: str, expected: str) -> None:
+    normalizer = pickle.loads(pickle.dumps(TranscriptNormalizer(name)))
+    assert normalizer(given) == unicodedata.normalize("NFC", expected)
+    assert normalizer(normalizer(given)) == normalizer(given)
+
+
+@pytest.mark.parametrize(("overrides", "name"), [
+    ([], "en/1"), (["text.language=ne"], "ne/1"), (["text.language=it-IT"], "it/1"), (["text.language=sw"], "basic/1"),
+    (["text.language=ne", "text.normalizer=basic"], "basic/1"),
+])  # fmt: skip
+def test_the_normaliser_is_that_of_the_language_or_the_one_asked_for(overrides: list[str], name: str) -> None:
+    assert TranscriptNormalizer.from_config(resolve(overrides=overrides).text).name == name
+
+
+@pytest.mark.parametrize("name", NORMALIZERS)
+def test_every_normaliser_can_be_asked_for(name: str) -> None:
+    assert TranscriptNormalizer.from_config(resolve(overrides=[f"text.normalizer={name}"]).text).name.startswith(f"{name}/")
+
+
+def test_joiners_are_kept_only_where_they_shape_a_conjunct() -> None:
+    nepali = TranscriptNormalizer("ne")
+    assert nepali("गर्\u200dयो") == "गर्\u200dयो" and nepali("श्रीमान्\u200cको") == "श्रीमान्\u200cको"
+    assert nepali("का\u200dम") == "काम" and nepali("छन्\u200d । छ") == "छन् छ" and nepali("छन्\u200c") == "छन्"
+
+
+def test_digits_of_either_script() -> None:
+    assert TranscriptNormalizer("ne", digits="ascii")("कक्षा १२, ३") == "कक्षा 12 3"
+    assert TranscriptNormalizer("ne", digits="native")("कक्षा 12, ३") == "कक्षा १२ ३"
+    assert TranscriptNormalizer("ne")("कक्षा 12, ३") == "कक्षा 12 ३"
+    with pytest.raises(ConfigError, match="text.digits=native.*'it'.*ne"):
+        TranscriptNormalizer.from_config(resolve(overrides=["text.digits=native", "text.language=it"]).text)
 
 
 @pytest.mark.parametrize("word", ["कि", "की", "जान्छु", "गाविसहरूको", "लेखसँग", "क़लम"])

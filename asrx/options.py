@@ -1,0 +1,178 @@
+"""Every option with its unit, default, choices and range, by section. config.py puts a configuration together from them."""
+
+from dataclasses import dataclass, fields
+
+AUTO = "auto"
+
+
+@dataclass
+class Data:
+    """What goes into a corpus, what is left out of it, and how much of it is trained on. Bounds are inclusive."""
+
+    min_seconds: float = 1.0  # s; shorter utterances are rejected
+    max_seconds: float = 15.0  # s; longer utterances are rejected
+    min_chars_per_second: float = 0.25  # of the normalised text; below it most of the speech is not in the transcript
+    max_chars_per_second: float = 30.0  # spaces included; above it most of the transcript is not in the audio: the fastest speech has about 25
+    frame_rate: float = 50.0  # output frames of the model per s, one per character and one more between equal ones; 25 with an adapter
+    max_clipping: float = 0.05  # share of the samples in runs at full scale; speech driven 6 dB too high has 0.01, 12 dB 0.06
+    min_level: float = -80.0  # dBFS of the peak (half of peak to peak); below it the audio is silent
+    max_missing: float = 0.05  # s that decoded audio, or a span of it, may lack of what header or source promise
+    min_rate: int = 4_000  # Hz of the recording; below it no speech is intelligible
+    max_rate: int = 384_000  # Hz; above it a header is damaged
+    antiphase: float = 1e-3  # energy of the channels' mean over their own; below it they cancel each other out
+    duplicates: str = "reject"  # reject: of utterances of a split with the same audio the first is kept; or keep
+    split: str = AUTO  # auto: the source's own, else by speaker; or source, speaker, random
+    train_share: float = 0.7  # of the utterances, where asrx splits
+    shard_size: int = 10_000  # utterances in a shard
+    seed: int = 0  # of the random or by-speaker split and of `fraction`
+    workers: int = 0  # processes that decode; 0: one per core
+    max_rejected: float = 0.5  # share of rejected utterances above which preparation stops
+    fraction: float = 1.0  # share of the training utterances that are trained on
+    eval_utterances: int = 1_000  # at most so many validation utterances per evaluation; 0: all
+
+
+@dataclass
+class Text:
+    """Transcripts on their way into the corpus and the vocabulary."""
+
+    language: str = "en"  # picks the normaliser and the words of numbers
+    normalizer: str = AUTO  # auto: the language's, else basic; or en, it, ne, hi, basic
+    ignore: str | None = None  # characters to strip instead of the normaliser's
+    digits: str = "keep"  # keep; or words (spelled in the language), ascii (0-9), native (०-९)
+    alphabet: str | None = None  # characters that may occur besides the space, or a vocab.json, model folder or hub id that has them; none: any
+    case: str | None = None  # upper or lower forces it; otherwise the vocabulary decides
+    vocabulary: str = AUTO  # auto: the checkpoint's, else built; or checkpoint, build (from the training text)
+
+
+@dataclass
+class Model:
+    """The model to start from. Any other key is a field of its transformers configuration."""
+
+    name: str = "scratch"  # hub id, folder, or scratch: a small wav2vec2 with random weights
+    freeze_feature_encoder: str = AUTO  # true, false; auto: frozen when starting from a checkpoint
+
+
+@dataclass
+class Batch:
+    """How utterances are put together."""
+
+    seconds: float = 0.0  # s of audio per batch instead of trainer.per_device_train_batch_size; 0: off
+    group_by_length: bool = True  # similar lengths together: less padding
+
+
+@dataclass
+class Augment:
+    """Changes of the waveform while training, derived from (seed, epoch, utterance)."""
+
+    speed: float = 0.0  # +- share of the speed, e.g. 0.1: 0.9 to 1.1
+    gain: float = 0.0  # +- dB
+    noise_probability: float = 0.0  # share of utterances that get white or pink noise
+    noise_snr: tuple[float, float] = (10.0, 40.0)  # dB, range of the signal-to-noise ratio
+    concatenate: float = 0.0  # share of utterances that are followed by a second one of the same speaker
+
+
+@dataclass
+class Trainer:
+    """Training options that have a default here. Any other key is a field of transformers.TrainingArguments."""
+
+    learning_rate: float = 3e-5
+    num_train_epochs: float = 10.0
+    max_steps: int = -1  # optimizer steps; overrides the epochs if positive
+    per_device_train_batch_size: int = 8
+    per_device_eval_batch_size: int = 8
+    gradient_accumulation_steps: int = 1
+    weight_decay: float = 0.01
+    warmup_steps: float = 0.1  # steps, or below 1 a share of all steps
+    lr_scheduler_type: str = "linear"
+    max_grad_norm: float = 1.0
+    bf16: str = AUTO  # true, false; auto: where the GPU has it
+    fp16: str = AUTO  # true, false; auto: on GPUs without bf16
+    eval_steps: int = 0  # evaluate every so many steps; 0: ten times in a run
+    save_steps: int = 0  # checkpoint every so many steps; 0: with each evaluation
+    save_total_limit: int = 2
+    logging_steps: int = 10
+    seed: int = 42
+
+
+@dataclass
+class Checkpoint:
+    """When to stop and what to keep."""
+
+    patience: int = 0  # evaluations without a better WER after which training stops; 0: never
+    average: float = 0.0  # decay of an exponential moving average of the weights that is evaluated and kept; 0: off
+
+
+@dataclass
+class Gate:
+    """What a candidate must show to become the champion."""
+
+    confidence: float = 0.95  # of the two-sided interval of the WER difference
+    min_gain: float = 0.002  # WER difference worth having, absolute (0.002 is 0.2 points)
+    min_gain_relative: float = 0.02  # and relative to the baseline's WER; the larger one counts
+    min_speakers: int = 5  # fewer never promote by themselves
+    max_wer: float = 0.3  # ceiling for a first champion that has nothing to be compared with (--first)
+
+
+OWN_SECTIONS = ("data", "text", "model", "batch", "augment", "trainer", "checkpoint", "gate")
+OPEN_SECTIONS = ("model", "tokenizer", "feature_extractor", "trainer")
+CHOICES = {
+    "data.split": (AUTO, "source", "speaker", "random"),
+    "data.duplicates": ("reject", "keep"),
+    "text.normalizer": (AUTO, "en", "it", "ne", "hi", "basic"),
+    "text.digits": ("keep", "words", "ascii", "native"),
+    "text.case": (None, "upper", "lower"),
+    "text.vocabulary": (AUTO, "checkpoint", "build"),
+}
+LARGEST_SEED = 2**32 - 1  # that NumPy takes
+RANGES = {  # inclusive bounds
+    "data.min_seconds": (0, None),
+    "data.max_seconds": (0.02, None),
+    "data.min_chars_per_second": (0, None),
+    "data.max_chars_per_second": (0.01, None),
+    "data.frame_rate": (1, None),
+    "data.max_clipping": (0, 1),
+    "data.min_level": (-100, 0),
+    "data.max_missing": (0, None),
+    "data.min_rate": (1, None),
+    "data.max_rate": (1, None),
+    "data.antiphase": (0, 1),
+    "data.train_share": (0.01, 0.99),
+    "data.shard_size": (1, None),
+    "data.seed": (0, LARGEST_SEED),
+    "data.workers": (0, None),
+    "data.max_rejected": (0, 1),
+    "data.fraction": (1e-6, 1),
+    "data.eval_utterances": (0, None),
+    "batch.seconds": (0, None),
+    "augment.speed": (0, 0.5),
+    "augment.gain": (0, 40),
+    "augment.noise_probability": (0, 1),
+    "augment.concatenate": (0, 1),
+    "trainer.learning_rate": (0, None),
+    "trainer.num_train_epochs": (1e-9, None),
+    "trainer.max_steps": (-1, None),
+    "trainer.per_device_train_batch_size": (1, None),
+    "trainer.per_device_eval_batch_size": (1, None),
+    "trainer.gradient_accumulation_steps": (1, None),
+    "trainer.weight_decay": (0, None),
+    "trainer.warmup_steps": (0, None),
+    "trainer.eval_steps": (0, None),
+    "trainer.save_steps": (0, None),
+    "trainer.save_total_limit": (1, None),
+    "trainer.max_grad_norm": (0, None),
+    "trainer.logging_steps": (1, None),
+    "trainer.seed": (0, LARGEST_SEED),
+    "checkpoint.patience": (0, None),
+    "checkpoint.average": (0, 0.999999),
+    "gate.confidence": (0.5, 0.9999),
+    "gate.min_gain": (0, 1),
+    "gate.min_gain_relative": (0, 1),
+    "gate.min_speakers": (2, None),
+    "gate.max_wer": (0, None),
+}
+
+CHARACTERS = ("text.ignore", "text.alphabet")  # sets of characters: never a number or a list, whatever YAML takes them for
+TRAINED = {"data.fraction", "data.eval_utterances", "text.vocabulary"}
+SHARED = {"data.seed", "text.case"}
+PREPARED = {f"{name}.{item.name}" for name, section in (("data", Data), ("text", Text)) for item in fields(section)} - TRAINED - SHARED
+SPELLED = {"trainer.num_train_epochs": "epochs", "trainer.max_steps": "max_steps"}  # as the command line has it
