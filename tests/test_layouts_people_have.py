@@ -76,7 +76,7 @@ def test_common_voice_with_bare_quotes_and_no_suffix(clips: Path) -> None:
     (clips / "validated.tsv").write_text(header + "s4\tc\tnot used\t0\t\t\t\n")
     rows = {row.split: row for row in read(str(clips))}
     assert rows["train"].text == '"Hi," she said, it\'s 5" long' and rows["train"].audio == clips / "clips" / "c.mp3"
-    assert rows["train"].slices == {"gender": "female", "accents": "us"} and rows["train"].speaker == "s1"
+    assert rows["train"].slices == {"gender": "female", "accent": "us"} and rows["train"].speaker == "s1"
     assert rows["validation"].text == "Quoted" and rows["test"].text == '"'
     assert len(rows) == 3
 
