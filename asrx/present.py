@@ -5,6 +5,8 @@ from typing import Any
 
 from .stores import tracking_uri
 
+SHARED = (("speakers", "speakers on both sides"), ("sentences", "held-out utterances with a sentence of train"))  # of corpus.json's leakage
+
 
 def per_cent(rate: float | None) -> str:
     """A fraction as per cent, or a dash."""
@@ -23,11 +25,17 @@ def corpus(prepared: Any, existed: bool) -> str:
     splits = prepared.meta["splits"]
     rows = [("split", "utterances", "hours", "shards")]
     rows += [(name, f"{item['utterances']:,}", f"{item['hours']:.2f}", item["shards"]) for name, item in splits.items()]
-    rejected = prepared.meta["rejected"]
+    rejected, leakage = prepared.meta["rejected"], prepared.meta.get("leakage", {})
     left_out = ", ".join(f"{rule} {count:,}" for rule, count in rejected.items()) or "none"
     lines = [f"{prepared.folder}: {'nothing to do, the corpus is up to date' if existed else 'prepared'}", table(rows), f"  rejected: {left_out}"]
     if rejected:
         lines.append(f"  each with its reason: {prepared.folder / 'rejected.csv'}")
+    shared = [f"{leakage[kind]:,} {what}" for kind, what in SHARED if leakage.get(kind)]
+    if shared:
+        lines.append(f"  warning: held-out utterances are not independent of train: {', '.join(shared)}")
+    report = prepared.folder / "report" / "report.md"
+    if report.is_file():
+        lines.append(f"  report: {report}")
     return "\n".join([*lines, "", next_commands(f"asrx train --data {prepared.folder}")])
 
 
