@@ -61,7 +61,7 @@ def reading(command: Callable[..., Any]) -> Callable[..., Any]:
     """How a table is read; the command gets the options as a dict `layout`."""
 
     @click.option("--audio-dir", default=AUTO, help="Folder that audio paths are relative to.")
-    @click.option("--layout", default=AUTO, help="Layout: table, common_voice_v1, common_voice, nemo, hub (default: detected).")
+    @click.option("--layout", default=AUTO, help="Name of the layout, see the README (default: detected).")
     @click.option("--audio-column", default=AUTO, help="Column that holds the audio path (default: detected).")
     @click.option("--text-column", default=AUTO, help="Column that holds the transcript (default: detected).")
     @wraps(command)
@@ -97,20 +97,24 @@ def main_command(name: str) -> tuple[Any, str]:
 
 
 @cli.command()
-@click.option("--source", default="builtin", show_default=True, help="Table, manifest, folder or hub id with recordings and transcripts.")
+@click.option("--source", default="builtin", show_default=True, help="Table, manifest, folder, archive or hub id with recordings and transcripts.")
 @click.option("--out", default=AUTO, help="Folder of the prepared corpus (default: under ASRX_HOME).")
 @reading
 @click.option("--language", default=AUTO, help="Language of the transcripts: en, it, ne, hi; basic rules for others (default: en).")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="The cores of this machine, or a Ray cluster.")
+@click.option("--ray-address", default=AUTO, help="Head of the cluster, HOST:PORT (default: a Ray that runs here, else one started for this).")
 @configurable
 @common
-def prepare(source: str, out: str, layout: dict[str, str], language: str, overrides: list[str]) -> tuple[Any, str]:
+def prepare(source: str, out: str, layout: dict[str, str], language: str, engine: str, ray_address: str, overrides: list[str]) -> tuple[Any, str]:
     """Decode, filter, normalise and split recordings into a corpus of 16 kHz shards."""
     from . import config, present, tracking, workspace
 
     options = config.resolve(options={"text.language": workspace.given(language)}, overrides=config.of_stage("prepare", overrides))
+    if ray_address != AUTO and engine != "ray":
+        raise ConfigError(f"--ray-address {ray_address} needs --engine ray")
     folder = None if out == AUTO else tracking.user_path(out)
     chosen = workspace.builtin(options.text.language) if source in (workspace.BUILTIN, AUTO) else workspace.source(source, **layout)
-    corpus, existed = workspace.prepare(chosen, folder, options)
+    corpus, existed = workspace.prepare(chosen, folder, options, ray_address if engine == "ray" else None)
     return {"folder": corpus.folder, "existed": existed, **corpus.meta}, present.corpus(corpus, existed)
 
 

@@ -28,9 +28,9 @@ def write_text(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, indent: int | None = 2) -> None:
     """Replace `path` by `value` as JSON, readable by people."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, default=str) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -49,7 +49,7 @@ def folder_written_at_once(target: Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
-        _sync(partial)
+        sync(partial)
         replace_folder(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -98,7 +98,8 @@ def _lock_file(lock: Path) -> IO[str]:
         file.close()
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
+    """Bring every file below `folder` to the disk."""
     for path in folder.rglob("*"):
         if path.is_file():
             descriptor = os.open(path, os.O_RDONLY)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def bar(iterable: Iterable[Any] | None = None, *, total: int, label: str, unit: str, initial: int = 0) -> Any:
+def bar(iterable: Iterable[Any] | None = None, *, total: int | None, label: str, unit: str, initial: int = 0) -> Any:
     """A tqdm bar."""
     from tqdm import tqdm
 

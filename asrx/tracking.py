@@ -27,6 +27,7 @@ EXPERIMENT_TAGS = {  # the first makes MLflow's pages those of model training, n
     "mlflow.note.content": "Speech recognisers: prepare, train, evaluate, register, compare.",
 }
 DEFAULT_EXPERIMENT_ID = "0"
+WRAPPER = "MLFLOW_RUN_ID"  # environment variable: the run that `mlflow run` made
 OUTCOME, KIND, MOVED = "asrx.outcome", "asrx.kind", "asrx.moved_to"
 LIBRARIES = ("mlflow", "torch", "torchaudio", "transformers", "datasets", "soundfile", "soxr", "jiwer", "numpy")
 
@@ -223,7 +224,7 @@ def _start(client: Any, kind: str, name: str, parent: str | None) -> str:
 
 def wrapper_run(client: Any) -> Any | None:
     """The run that `mlflow run` made for this process and that nothing was written to yet."""
-    run_id = os.environ.get("MLFLOW_RUN_ID")
+    run_id = os.environ.get(WRAPPER)
     if not run_id:
         return None
     wrapper = client.get_run(run_id)

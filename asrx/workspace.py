@@ -1,12 +1,15 @@
 """Where things are when nobody says: the built-in corpus and prepared corpora under ASRX_HOME."""
 
 import hashlib
+import os
 import re
+from functools import partial
 from pathlib import Path
 
 from . import tracking
 from .config import AUTO, Config, resolve
 from .corpus import builtin as speech
+from .corpus import cluster
 from .corpus import prepare as preparation
 from .corpus.layouts import Columns
 from .corpus.prepare import Source
@@ -32,12 +35,20 @@ def builtin_corpus() -> PreparedCorpus:
     return preparation.prepare(source, corpus_folder(source), resolve())[0]
 
 
-def prepare(chosen: Source, out: Path | None, options: Config) -> tuple[PreparedCorpus, bool]:
-    """The prepared corpus of a source, and whether it was there already; a new one gets a run with its counts and rejects."""
-    client = tracking.connect()
-    corpus, existed = preparation.prepare(chosen, out or corpus_folder(chosen), options)
+def prepare(chosen: Source, out: Path | None, options: Config, ray_address: str | None = None) -> tuple[PreparedCorpus, bool]:
+    """The prepared corpus of a source, and whether it was there already; a new one gets a run with its counts, rejects and report.
+
+    `ray_address`: of the Ray cluster that makes it; None: the cores of this machine.
+    """
+    folder = out or corpus_folder(chosen)
+    corpus, existed = preparation.existing(chosen, folder, options), True
+    if not corpus:
+        client = tracking.connect()
+        engine = partial(cluster.run, address=ray_address, workers=options.data.workers or os.cpu_count() or 1) if ray_address else None
+        corpus, existed = preparation.prepare(chosen, folder, options, engine)
     if existed:
-        tracking.nothing_to_do(client, "prepare", f"The corpus {corpus.folder} is up to date.")
+        if os.environ.get(tracking.WRAPPER):  # importing MLflow takes longer than finding that there is nothing to do
+            tracking.nothing_to_do(tracking.connect(), "prepare", f"The corpus {corpus.folder} is up to date.")
         return corpus, True
     with tracking.run("prepare", f"prepare {corpus.name}", client) as run:
         run.params({f"config.{key}": value for key, value in options.flat().items() if key.startswith(("data.", "text."))})
@@ -45,8 +56,10 @@ def prepare(chosen: Source, out: Path | None, options: Config) -> tuple[Prepared
         for name, split in corpus.meta["splits"].items():
             run.metrics({f"{name}/utterances": split["utterances"], f"{name}/hours": split["hours"]})
         run.metrics({"rejected": sum(corpus.meta["rejected"].values())})
-        run.artifact(corpus.folder / "rejected.csv")
-        run.artifact(corpus.folder / "corpus.json")
+        run.metrics({f"rejected/{rule}": count for rule, count in corpus.meta["rejected"].items()})
+        run.metrics({f"leakage/{kind}": corpus.meta["leakage"][kind] for kind in ("audio", "speakers", "sentences")})
+        for name in ("corpus.json", "rejected.csv", "leakage.csv", "report"):
+            run.artifact(corpus.folder / name)
         run.note(f"{sum(item['utterances'] for item in corpus.meta['splits'].values()):,} utterances in `{corpus.folder}`")
     return corpus, False
 

@@ -6,7 +6,7 @@ import torch
 from transformers import TrainingArguments
 
 from asrx.config import Augment, resolve
-from asrx.corpus.shards import ShardWriter, Split, Utterance
+from asrx.corpus.shards import DataFile, Split, Utterance, describe_shard
 from asrx.models.ctc import load_family
 from asrx.training.batching import BatchPlan, Item, TrainingUtterances
 from asrx.training.evaluation import Evaluator
@@ -18,11 +18,13 @@ TEXTS = ["one", "two three", "four", "five six", "seven", "eight"]
 @pytest.fixture
 def split(tmp_path):
     random = np.random.default_rng(0)
-    writer = ShardWriter(tmp_path / "train" / "part_1")
-    for index, text in enumerate(TEXTS):
-        audio = random.integers(-8000, 8000, 16_000 + 1600 * index).astype(np.int16)
-        writer.add(Utterance(f"u{index}", audio, len(audio) / 16_000, text, text, "s", f"{index:064x}", "{}"))
-    writer.close()
+    part = tmp_path / "train" / "part_1"
+    part.mkdir(parents=True)
+    with DataFile(part / "data.arrow") as file:
+        for index, text in enumerate(TEXTS):
+            audio = random.integers(-8000, 8000, 16_000 + 1600 * index).astype(np.int16)
+            file.add(Utterance(f"u{index}", audio, len(audio) / 16_000, text, text, "s", f"{index:064x}", "{}"))
+    describe_shard(part, [("data.arrow", len(TEXTS))])
     return Split(tmp_path / "train")
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import datasets
@@ -10,9 +11,9 @@ import pytest
 from sounds import corpus, sound, table, write
 
 from asrx.config import Config, resolve
-from asrx.corpus.decoding import digest
+from asrx.corpus.decoding import Job, Outcome, build, digest
 from asrx.corpus.prepare import Source, prepare
-from asrx.corpus.shards import DATA, PreparedCorpus
+from asrx.corpus.shards import PreparedCorpus
 from asrx.errors import InputError
 from asrx.recognizer.audio import load, to_int16
 
@@ -46,6 +47,70 @@ def test_only_what_matters_prepares_again(tmp_path: Path) -> None:
     assert len(again.split("train")) + len(again.split("validation")) == 5
 
 
+class Counting:
+    """An engine that counts what it decodes."""
+
+    def __init__(self) -> None:
+        self.decoded = self.pieces = 0
+
+    def __call__(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
+        for job in jobs:
+            outcome = build(job)
+            self.decoded += outcome.decoded
+            self.pieces += 1
+            yield job, outcome
+
+
+@pytest.mark.parametrize(("change", "decoded"), [
+    ("data.max_seconds=20", 0), ("data.min_seconds=0.5", 0), ("text.case=upper", 0), ("text.language=it", 0), ("data.split=random", 0),
+    ("data.shard_size=3", 0), ("data.train_share=0.5", 0), ("data.duplicates=keep", 0), ("data.max_chars_per_second=50", 0), ("data.max_clipping=0.5", 12),
+    ("data.max_rate=48000", 12),
+])  # fmt: skip
+def test_a_changed_option_decodes_again_only_where_it_changes_what_is_decoded(tmp_path: Path, change: str, decoded: int) -> None:
+    source, out = Source(str(corpus(tmp_path / "source", count=12))), tmp_path / "out"
+    prepare(source, out, options())
+    counting = Counting()
+    changed, existed = prepare(source, out, options(change), counting)
+    assert (existed, counting.decoded) == (False, decoded)
+    fresh, _ = prepare(source, tmp_path / "fresh", options(change))
+    assert changed.digest == fresh.digest and state_of_bytes(out) == state_of_bytes(tmp_path / "fresh")
+
+
+def state_of_bytes(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("where", ["end", "beginning"])
+def test_added_clips_are_all_that_is_decoded(tmp_path: Path, where: str) -> None:
+    csv, out = corpus(tmp_path / "source", count=100), tmp_path / "out"
+    unsplit = ["data.split=random", "data.train_share=0.99"]
+    prepare(Source(str(csv)), out, options(*unsplit))
+    header, *lines = csv.read_text().splitlines()
+    for number in range(3):
+        write(csv.parent / "clips" / f"new{number}.wav", sound(1.1, pitch=90 + number))
+    new = [f"new{number}.wav,A new row.,speaker-9" for number in range(3)]
+    csv.write_text("\n".join([header, *(lines + new if where == "end" else new + lines)]) + "\n")
+    counting = Counting()
+    again, _ = prepare(Source(str(csv)), out, options(*unsplit), counting)
+    assert counting.decoded == 3
+    assert sum(item["utterances"] for item in again.meta["splits"].values()) == 103
+    prepare(Source(str(csv)), tmp_path / "fresh", options(*unsplit))
+    assert state_of_bytes(out) == state_of_bytes(tmp_path / "fresh")
+    untouched = [piece for piece in ("data-00000-of-00002.arrow",) if where == "end"]
+    assert all((out / "train" / "part_1" / piece).stat().st_nlink == 1 for piece in untouched)
+
+
+def test_a_recording_that_was_replaced_is_decoded_again(tmp_path: Path) -> None:
+    csv, out = corpus(tmp_path / "source", count=6), tmp_path / "out"
+    prepare(Source(str(csv)), out, options())
+    write(csv.parent / "clips" / "3.wav", sound(1.4, pitch=77))
+    counting = Counting()
+    again, _ = prepare(Source(str(csv)), out, options(), counting)
+    assert counting.decoded == 1
+    found = {name: seconds for split in ("train", "validation") for name, seconds in zip(again.split(split).column("id"), again.split(split).seconds)}
+    assert found["3"] == pytest.approx(1.4) and found["2"] == pytest.approx(1.2)
+
+
 def test_a_lost_or_cut_shard_is_noticed_and_prepared_again(tmp_path: Path) -> None:
     source, out = Source(str(corpus(tmp_path / "source", count=4))), tmp_path / "out"
     prepared, _ = prepare(source, out, options("data.shard_size=1"))
@@ -53,7 +118,7 @@ def test_a_lost_or_cut_shard_is_noticed_and_prepared_again(tmp_path: Path) -> No
     with pytest.raises(InputError, match="missing; prepare the corpus again"):
         prepared.split("train")
     assert not prepare(source, out, options("data.shard_size=1"))[1]
-    shard = out / "train" / "part_1" / DATA
+    shard = next((out / "train" / "part_1").glob("*.arrow"))
     shard.write_bytes(shard.read_bytes()[:2_000])
     with pytest.raises(InputError, match="damaged"):
         prepared.split("train")

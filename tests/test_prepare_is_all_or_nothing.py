@@ -2,43 +2,49 @@
 
 import errno
 import os
+import random
 import resource
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sounds import corpus
+from conftest import wait_for
+from sounds import corpus, sound, table, write
 
 from asrx.config import Config, resolve
 from asrx.corpus import prepare as stage
+from asrx.corpus.decoding import build
 from asrx.corpus.prepare import Source, prepare
-from asrx.corpus.shards import PreparedCorpus, ShardWriter
+from asrx.corpus.shards import PreparedCorpus
 from asrx.errors import InputError
 from asrx.files import locked, write_text
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = """
-import sys
+import sys, time
 from pathlib import Path
 from asrx.config import resolve
 from asrx.corpus import prepare as stage
+from asrx.corpus.decoding import build
+
+def slow(jobs):
+    for job in jobs:
+        yield job, build(job)
+        time.sleep(0.3)
+
 if __name__ == "__main__":
-    if sys.argv[3] == "slow":
-        import time
-        add = stage._Writers.add
-        def slow(*arguments):
-            time.sleep(0.2)
-            add(*arguments)
-        stage._Writers.add = slow
-    print(stage.prepare(stage.Source(sys.argv[1]), Path(sys.argv[2]), resolve(overrides=["data.workers=1"]))[1])
+    options = resolve(overrides=["data.workers=2", "data.shard_size=2", "data.split=random"])
+    print(stage.prepare(stage.Source(sys.argv[1]), Path(sys.argv[2]), options, slow if sys.argv[3] == "slow" else None)[1])
 """
+WORK = ".out.work"
 
 
 def options(*overrides: str) -> Config:
-    return resolve(overrides=["data.workers=1", *overrides])
+    return resolve(overrides=["data.workers=1", "data.shard_size=2", "data.split=random", *overrides])
 
 
 @pytest.fixture(scope="module")
@@ -66,43 +72,77 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_an_error_half_way_leaves_nothing_and_a_second_try_works(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: ShardWriter) -> None:
+def test_an_error_half_way_leaves_no_corpus_and_a_second_try_goes_on(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("half way")
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="half way"):
-        patch.setattr(ShardWriter, "close", fail)
+        patch.setattr(stage, "assemble", fail)
         prepare(source, tmp_path / "out", options())
-    assert left(tmp_path) == []
-    prepare(source, tmp_path / "out", options())
+    assert left(tmp_path) == [WORK]
+    prepare(source, tmp_path / "out", options(), engine=lambda jobs: (pytest.fail("nothing is left to decode") for _ in jobs))
     assert left(tmp_path) == ["out"]
 
 
-def test_an_error_leaves_the_corpus_that_was_there(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_leaves_the_corpus_that_was_there(source: Source, tmp_path: Path) -> None:
     prepare(source, tmp_path / "out", options())
     before = contents(tmp_path / "out")
-    with monkeypatch.context() as patch, pytest.raises(InputError, match="rejected"):
-        patch.setattr(stage, "FORMAT", 99)
+    with pytest.raises(InputError, match="rejected"):
         prepare(source, tmp_path / "out", options("data.min_seconds=10"))
     assert contents(tmp_path / "out") == before and left(tmp_path) == ["out"]
 
 
-def test_a_killed_run_leaves_no_corpus_and_the_next_one_cleans_up(source: Source, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(source: Source, tmp_path: Path) -> None:
+    prepare(source, tmp_path / "undisturbed", options("data.workers=2"))
+    (tmp_path / "killed").mkdir()
+    out = tmp_path / "killed" / "out"
+    moments = random.Random(5)
+    kills = 0
+    while not out.exists():
+        process = start(source, out, "slow" if kills % 2 else "fast")
+        try:
+            process.wait(moments.uniform(0.6, 2.2))
+        except subprocess.TimeoutExpired:
+            kills += 1
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert kills and contents(out) == contents(tmp_path / "undisturbed")
+    assert left(out.parent) == ["out", "program.py"]
+
+
+def test_a_kill_takes_the_workers_along_and_costs_only_what_was_under_way(source: Source, tmp_path: Path) -> None:
     process = start(source, tmp_path / "out", "slow")
-    deadline = time.monotonic() + 20
-    while not list(tmp_path.glob(".out.partial-*/*/*/*.arrow")):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.01)
-    workers = children(process.pid)
+    wait_for(lambda: list((tmp_path / WORK).rglob("*.json")) if len(list((tmp_path / WORK / "pieces").rglob("*.json"))) else None, 20)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert "out" not in left(tmp_path)
-    prepare(source, tmp_path / "out", options())
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / WORK / "pieces").rglob("*.arrow")}
+    assert made and "out" not in left(tmp_path)
+    again = []
+    prepare(source, tmp_path / "out", options(), engine=lambda jobs: ((job, again.append(job.target) or build(job)) for job in jobs))
+    assert again and not set(again) & set(made)
     assert left(tmp_path) == ["out", "program.py"]
-    deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{worker}").exists() and "Z" not in Path(f"/proc/{worker}/stat").read_text().split()[2] for worker in workers):
-        assert time.monotonic() < deadline, "decoding processes outlive the one that started them"
-        time.sleep(0.05)
+
+
+def test_workers_end_with_a_parent_that_is_killed(source: Source, tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    rows = [{"path": str(write(tmp_path / "clips" / f"{n}.mp3", sound(14, rate=48_000, pitch=100 + n), 48_000)), "text": "x" * 30} for n in range(30)]
+    process = start(Source(str(table(tmp_path / "long.csv", rows))), tmp_path / "out")
+    workers = wait_for(lambda: [child for child in children(process.pid) if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()], 20)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    wait_for(lambda: not any(is_running(worker) for worker in workers), 10, "the end of the decoding processes")
+
+
+def is_running(process: int) -> bool:
+    status = Path(f"/proc/{process}/stat")
+    return status.exists() and "Z" not in status.read_text().split()[2]
+
+
+def test_an_interrupted_worker_file_is_cleared_away(source: Source, tmp_path: Path) -> None:
+    write_text(tmp_path / WORK / "pieces" / "train" / "1" / "0.partial-elsewhere-1", "half")
+    prepare(source, tmp_path / "out", options())
+    assert left(tmp_path) == ["out"]
 
 
 def test_two_at_once_make_one_corpus(source: Source, tmp_path: Path) -> None:
@@ -127,25 +167,41 @@ def test_the_lock_is_exclusive_and_leaves_no_file(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Path:
+def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(folder)], capture_output=True, text=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)], capture_output=True, text=True)
     if mounted.returncode:
-        pytest.skip(f"a disk of 100 kB cannot be mounted here: {mounted.stderr.strip()}")
+        pytest.skip(f"a disk of 400 kB cannot be mounted here: {mounted.stderr.strip()}")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_is_said_and_left_as_it_was(source: Source, small_disk: Path) -> None:
-    (small_disk / "other").write_text("mine")
+def test_a_full_disk_stops_it_and_after_space_is_freed_it_goes_on(source: Source, small_disk: Path) -> None:
+    (small_disk / "other").write_bytes(bytes(300_000))
     with pytest.raises(OSError) as caught:
         prepare(source, small_disk / "out", options())
     assert caught.value.errno == errno.ENOSPC
-    assert left(small_disk) == ["other"]
+    assert left(small_disk) == [WORK, "other"]
+    made = [path.name for path in (small_disk / WORK / "pieces").rglob("*.json")]
+    (small_disk / "other").unlink()
+    again = []
+    corpus, _ = prepare(source, small_disk / "out", options(), engine=lambda jobs: ((job, again.append(job) or build(job)) for job in jobs))
+    assert len(again) == 3 - len(made) < 3 and sum(item["utterances"] for item in corpus.meta["splits"].values()) == 6
 
 
-def test_a_file_size_limit_is_said_and_nothing_is_left(source: Source, tmp_path: Path) -> None:
+def test_a_folder_that_is_a_disk_of_its_own_is_filled_in_place(source: Source, small_disk: Path, tmp_path: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    before = None
+    for seed in (0, 1):
+        prepared, existed = prepare(source, small_disk, options(f"data.seed={seed}"))
+        assert not existed and len(prepared.split("train")) == 4 and prepared.digest != before
+        assert set(left(small_disk)) == stage.PARTS - {"test"} and left(tmp_path) == ["disk"]
+        before = prepared.digest
+    assert prepare(source, small_disk, options("data.seed=1"))[1]
+
+
+def test_a_file_size_limit_is_said(source: Source, tmp_path: Path) -> None:
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, old[1]))
     try:
@@ -154,7 +210,9 @@ def test_a_file_size_limit_is_said_and_nothing_is_left(source: Source, tmp_path:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert caught.value.errno == errno.EFBIG
-    assert left(tmp_path) == []
+    assert left(tmp_path) == [WORK]
+    prepare(source, tmp_path / "out", options())
+    assert left(tmp_path) == ["out"]
 
 
 @pytest.mark.parametrize("names", [["notes.txt"], ["corpus.json", "notes.txt"], ["train/part_1/x"]])
@@ -184,11 +242,10 @@ def test_a_link_to_another_disk_stays_a_link(source: Source, tmp_path: Path) -> 
     assert left(tmp_path) == ["disk", "out"]
 
 
-def test_strange_names_are_cleaned_up_too(source: Source, tmp_path: Path) -> None:
-    (tmp_path / ".out[1].partial-1").mkdir()
-    (tmp_path / ".out1.partial-1").mkdir()
+def test_strange_names_are_no_patterns(source: Source, tmp_path: Path) -> None:
+    (tmp_path / ".out1.work").mkdir()
     prepare(source, tmp_path / "out[1]", options())
-    assert left(tmp_path) == [".out1.partial-1", "out[1]"]
+    assert left(tmp_path) == [".out1.work", "out[1]"]
 
 
 def test_write_text_leaves_nothing_half_written(tmp_path: Path) -> None:

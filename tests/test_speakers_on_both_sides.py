@@ -1,15 +1,27 @@
 """No speaker is trained on and held out, and no test utterance is trained on."""
 
 import logging
+import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from asrx.config import Data
-from asrx.corpus.layouts import Row
-from asrx.corpus.splits import assign_splits
+from asrx.corpus import plan
+from asrx.corpus.plan import Unpacked
+from asrx.corpus.rows import Row
+from asrx.corpus.splits import SPLITS
 from asrx.errors import InputError
+
+
+def assign_splits(rows: list[Row], data: Data) -> list[Row]:
+    """The rows with their split, by way of a plan on disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = plan.make(rows, Path(folder) / "plan.arrow", data, Unpacked(folder))
+        names = {int(number): name for code, name in enumerate(SPLITS) for number in made.of_split(code)}
+    return [replace(row, split=names[number]) for number, row in enumerate(rows)]
 
 
 def rows(counts: list[int], split: str | None = None) -> list[Row]:
@@ -61,3 +73,15 @@ def test_test_utterances_stay_test_where_the_rest_is_split_anew() -> None:
         split = assign_splits(own, data)
         assert [row.id for row in split if row.split == "test"] == ["t"]
         assert {row.split for row in split} == {"train", "validation", "test"} and len(split) == len(own)
+
+
+@pytest.mark.parametrize("split", ["random", "speaker"])
+def test_rows_that_are_added_leave_nearly_all_others_where_they_are(split: str) -> None:
+    before = assign_splits(rows([10] * 40), Data(split=split))
+    after = {row.id: row.split for row in assign_splits([*rows([10] * 40), *[Row(f"new-{n}", Path("a"), "x", "new") for n in range(3)]], Data(split=split))}
+    assert sum(after[row.id] != row.split for row in before) <= 10
+
+
+def test_the_seed_draws_another_split() -> None:
+    drawn = {tuple(row.split for row in assign_splits(rows([1] * 30), Data(split="random", seed=seed))) for seed in range(5)}
+    assert len(drawn) == 5

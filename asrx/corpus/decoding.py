@@ -1,129 +1,137 @@
-"""Decoding and filtering utterances in worker processes. Workers import no torch."""
+"""Decoding, checking and storing a run of utterances: what a worker process does. Imports no torch."""
 
 import hashlib
-import multiprocessing
-import os
-import threading
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
-from ..errors import InputError
-from ..recognizer.audio import AudioError, is_silent, load, load_span, to_int16
-
-CHUNK = 16  # utterances sent to a worker at once
-WINDOW = 4  # chunks under way per worker: bounds what waits in memory
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a worker needs to know about one utterance."""
-
-    audio: Path | bytes
-    offset: float  # s
-    seconds: float | None  # s of the span; None: the whole file
-    has_text: bool  # before normalisation
-    has_words: bool  # after it
+from ..files import write_json
+from ..recognizer.audio import SAMPLE_RATE, AudioError, load, pcm
+from ..text import TranscriptNormalizer
+from .plan import Plan, Planned
+from .rows import Inside
+from .rules import Rejected, Rules
+from .shards import DataFile, Utterance, batches_of, samples_of
 
 
 @dataclass(frozen=True)
-class Filter:
-    """Bounds on the duration, in seconds, inclusive."""
+class Kept:
+    """Audio of an earlier preparation that is still good: for each row of a piece a file (-1: none) and a place in it."""
 
-    min_seconds: float
-    max_seconds: float
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """Decoded audio, int16 at 16 kHz, and its sha256."""
-
-    audio: np.ndarray
-    digest: str
+    files: tuple[Path, ...]
+    file: np.ndarray
+    place: np.ndarray
 
 
 @dataclass(frozen=True)
-class Rejected:
-    """Why an utterance was left out: the rule's name and the measured reason."""
+class Job:
+    """One piece of a shard to be made: some rows of the plan, and the file that they become."""
 
-    rule: str
-    reason: str
+    plan: Path
+    rows: np.ndarray  # numbers in the plan, ascending
+    target: Path  # Arrow file; what was made of the rows is told in a .json beside it
+    key: str  # of everything that the piece depends on
+    rules: Rules
+    text_rule: TranscriptNormalizer
+    kept: Kept | None = None
+
+    @property
+    def record(self) -> Path:
+        """Where the outcome is told; there only when the Arrow file is whole."""
+        return self.target.with_suffix(".json")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a piece's rows."""
+
+    rows: int  # that the piece was made from
+    accepted: int
+    decoded: int  # of the others the audio was there from an earlier preparation
+    rejected: tuple[tuple[int, str, str], ...] = field(default_factory=tuple)  # index in the piece, rule, reason
 
 
 def digest(samples: np.ndarray) -> str:
     """sha256 of int16 samples: what makes two recordings the same."""
-    return hashlib.sha256(np.ascontiguousarray(samples, dtype="<i2").tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(samples, dtype="<i2")).hexdigest()
 
 
-def decode(task: Task, rule: Filter) -> Accepted | Rejected:
-    """Decode one utterance, or say why it is left out."""
-    if not task.has_text:
-        return Rejected("empty_text", "the transcript is empty")
-    if not task.has_words:
-        return Rejected("empty_text", "nothing of the transcript is left after removing ignored characters")
+_plan: Plan | None = None  # mapped once per process
+
+
+def build(job: Job) -> Outcome:
+    """Make a piece: decode, check and store its rows. The record is written last, so that a killed piece is made again."""
+    rejected: list[tuple[int, str, str]] = []
+    earlier = _Earlier(job.kept)
+    with DataFile(job.target) as file:
+        for index, row in enumerate(_opened(job.plan).rows(job.rows)):
+            made = _utterance(row, job, earlier.samples(index))
+            if isinstance(made, Rejected):
+                rejected.append((index, made.rule, made.reason))
+            else:
+                file.add(made)
+    outcome = Outcome(len(job.rows), file.rows, len(job.rows) - earlier.used, tuple(rejected))
+    size = job.target.stat().st_size
+    write_json(job.record, {"key": job.key, "bytes": size, "rows": outcome.rows, "accepted": outcome.accepted, "rejected": rejected}, indent=None)
+    return outcome
+
+
+def _opened(file: Path) -> Plan:
+    global _plan
+    if _plan is None or _plan.file != file:
+        _plan = Plan(file)
+    return _plan
+
+
+class _Earlier:
+    """Samples of an earlier preparation, mapped."""
+
+    def __init__(self, kept: Kept | None) -> None:
+        self._kept = kept
+        self._opened: dict[int, tuple[list[pa.RecordBatch], np.ndarray]] = {}
+        self.used = 0
+
+    def samples(self, index: int) -> np.ndarray | None:
+        """int16 samples for a row of the piece, or None where they have to be decoded."""
+        if self._kept is None or self._kept.file[index] < 0:
+            return None
+        number, place = int(self._kept.file[index]), int(self._kept.place[index])
+        if number not in self._opened:
+            batches = batches_of(self._kept.files[number])
+            self._opened[number] = batches, np.cumsum([batch.num_rows for batch in batches])
+        batches, ends = self._opened[number]
+        batch = int(np.searchsorted(ends, place, side="right"))
+        self.used += 1
+        return samples_of(batches[batch], place - (int(ends[batch - 1]) if batch else 0))
+
+
+def _utterance(row: Planned, job: Job, earlier: np.ndarray | None) -> Utterance | Rejected:
+    """The prepared utterance, or why it is left out."""
+    if row.problem:
+        return Rejected("source", row.problem)
+    text = job.text_rule(row.text)
+    if unusable := job.rules.of_text(row.text, text):
+        return unusable
+    clipped = 0.0
+    if earlier is None:
+        decoded = decode(row, job.rules)
+        if isinstance(decoded, Rejected):
+            return decoded
+        earlier, clipped = decoded
+    if unusable := job.rules.of_audio(earlier, text, clipped):
+        return unusable
+    return Utterance(row.id, earlier, len(earlier) / SAMPLE_RATE, row.text, text, row.speaker, digest(earlier), row.slices)
+
+
+def decode(row: Planned, rules: Rules) -> tuple[np.ndarray, float] | Rejected:
+    """int16 samples at 16 kHz of a row and the share of clipped ones, or why there are none."""
     try:
-        whole = isinstance(task.audio, bytes) or (task.offset == 0 and task.seconds is None)
-        audio = load(task.audio) if whole else load_span(task.audio, task.offset, task.seconds)
+        source = row.audio.read() if isinstance(row.audio, Inside) else row.audio
+        audio = load(source, offset=row.offset, seconds=row.seconds, channel=row.channel, promised=row.promised, limits=rules.limits)
     except AudioError as error:
-        return Rejected("missing_audio" if "no such file" in str(error) else "bad_audio", f"the audio {error}")
+        return Rejected(error.rule, f"the audio {error}")
     except OSError as error:
-        return Rejected("bad_audio", f"the audio cannot be read ({error.strerror})")
-    if audio.seconds < rule.min_seconds:
-        return Rejected("too_short", f"{audio.seconds:.3f} s is shorter than {rule.min_seconds:g} s")
-    if audio.seconds > rule.max_seconds:
-        return Rejected("too_long", f"{audio.seconds:.3f} s is longer than {rule.max_seconds:g} s")
-    if is_silent(audio.samples):
-        return Rejected("silent", "the audio is silent (no sample above -80 dBFS)")
-    samples = to_int16(audio.samples)
-    return Accepted(samples, digest(samples))
-
-
-def decoded_in_order(tasks: Iterable[Task], rule: Filter, workers: int) -> Iterator[Accepted | Rejected]:
-    """Results in the order of the tasks; a bounded number is under way at any time."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_set_up_worker) as pool:
-        under_way: deque[Future[list[Accepted | Rejected]]] = deque()
-        try:
-            for chunk in _chunks(tasks):
-                under_way.append(pool.submit(_decode_chunk, chunk, rule))
-                if len(under_way) >= workers * WINDOW:
-                    yield from under_way.popleft().result()
-            while under_way:
-                yield from under_way.popleft().result()
-        except BrokenProcessPool:
-            raise InputError("a decoding process was killed (out of memory?); try data.workers=1") from None
-        finally:
-            for future in under_way:
-                future.cancel()
-
-
-def _decode_chunk(chunk: list[Task], rule: Filter) -> list[Accepted | Rejected]:
-    return [decode(task, rule) for task in chunk]
-
-
-def _chunks(tasks: Iterable[Task]) -> Iterator[list[Task]]:
-    chunk: list[Task] = []
-    for task in tasks:
-        chunk.append(task)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
-def _set_up_worker() -> None:
-    """The mp3 decoder prints its notes on damaged files itself; the reasons are in rejected.csv."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent is killed would wait for its next task for ever."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
+        return Rejected("bad_audio", f"the audio cannot be read ({error.strerror or error})")
+    return pcm(audio), audio.clipped

@@ -1,32 +1,42 @@
-"""Prepare: rows of a source to 16 kHz shards, a manifest and the list of what was left out."""
+"""Prepare: a source of recordings with transcripts to 16 kHz shards, a report and the list of what was left out."""
 
 import contextlib
-import csv
 import hashlib
-import io
 import json
+import logging
 import os
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from ..config import Config
 from ..errors import InputError
-from ..files import folder_written_at_once, locked, remove_remains, write_json, write_text
+from ..files import locked, read_json, replace_folder, sync, write_json, write_text
 from ..progress import bar
-from ..recognizer.audio import SAMPLE_RATE
 from ..text import TranscriptNormalizer
-from . import layouts
-from .decoding import Accepted, Filter, Rejected, Task, decoded_in_order
-from .layouts import Columns, Row
-from .shards import META, PreparedCorpus, ShardWriter, Utterance
-from .splits import assign_splits
+from . import layouts, leakage, plan, workers
+from .assembly import REJECTED, Tally, assemble, link
+from .decoding import Job, Outcome
+from .layouts import Columns, Found
+from .pieces import ORIGIN, SOURCES, Earlier, Piece, cut, key_of
+from .plan import Plan, Unpacked, state_of
+from .rows import Row
+from .rules import Rules
+from .shards import META, PARTIAL, PreparedCorpus
+from .splits import SPLITS
 
-FORMAT = 1  # of the corpus folder; part of its key
-REJECTED = "rejected.csv"
-PARTS = {META, REJECTED, "train", "validation", "test"}  # all that a corpus folder holds
+log = logging.getLogger("asrx")
+
+FORMAT = 2  # of the corpus folder; part of its key
+REPORT = "report"
+PARTS = {META, REJECTED, ORIGIN, SOURCES, leakage.LEAKAGE, REPORT, *SPLITS}  # all that a corpus folder holds
+NOT_IN_PIECES = ("split", "train_share", "shard_size", "seed", "max_rejected", "duplicates")  # options of `data` that change no utterance
+NOT_PREPARED = ("workers", "fraction", "eval_utterances")  # options of `data` that change nothing in the corpus
+
+Engine = Callable[[Iterable[Job]], Iterator[tuple[Job, Outcome]]]
 
 
 @dataclass(frozen=True)
@@ -39,28 +49,83 @@ class Source:
     columns: Columns = field(default_factory=Columns)
     name: str | None = None
 
+    def find(self, unpacked: Path) -> Found:
+        """The layout, and what to read. Archives are unpacked in `unpacked` when the rows are."""
+        return layouts.find(self.path, self.audio_dir, self.layout, self.columns, unpacked=unpacked)
+
     def rows(self, siblings: bool = True) -> list[Row]:
-        """All utterances of the source."""
+        """All utterances of the source, in memory."""
         return layouts.read(self.path, self.audio_dir, self.layout, self.columns, siblings)
 
 
-def prepare(source: Source, out: Path, config: Config) -> tuple[PreparedCorpus, bool]:
+def prepare(source: Source, out: Path, config: Config, engine: Engine | None = None) -> tuple[PreparedCorpus, bool]:
     """The prepared corpus of `source` in `out`, and whether it was there already.
 
-    Writes beside `out` and renames, so that `out` is the whole corpus or what it was before. Raises InputError for an
-    unusable source, for more than `data.max_rejected` rejected utterances, and for an `out` that holds something else.
+    Works in a hidden folder beside `out` and renames, so that `out` is the whole corpus or what it was before; interrupted or
+    killed it goes on with the first missing piece. `engine` makes the pieces (default: the processes of `data.workers`).
+    Raises InputError for an unusable source, for more than `data.max_rejected` rejected utterances, and for an `out` that holds
+    something else; ConfigError for options of the text that cannot be had.
     """
-    rows = assign_splits(source.rows(), config.data)
-    key = _key(source, rows, config)
-    target = out.resolve()  # a link stays a link
-    with _writable(target), locked(target):
-        _check_target(target)
-        if _holds(target, key):
+    rules, text_rule = Rules.from_config(config), TranscriptNormalizer.from_config(config.text)
+    place = _Place.of(out.resolve())  # a link stays a link
+    with _writable(out), locked(place.base):
+        request = _request(source, place, config)
+        if request.is_done:
             return PreparedCorpus.open(out), True
-        remove_remains(target)
-        with folder_written_at_once(target) as folder:
-            _write_corpus(folder, rows, source, config, key)
+        place.work.mkdir(exist_ok=True)
+        sources = _planned(request)
+        pieces = cut(sources, config.data.shard_size, place.work / "pieces")
+        engine = engine or partial(workers.run, workers=config.data.workers or os.cpu_count() or 1)
+        _make(pieces, sources, request, rules, text_rule, engine)
+        place.publish(_assembled(pieces, sources, request, rules, text_rule))
     return PreparedCorpus.open(out), False
+
+
+def existing(source: Source, out: Path, config: Config) -> PreparedCorpus | None:
+    """The corpus in `out`, if it is what `prepare` would make. Reads states and changes nothing."""
+    return PreparedCorpus.open(out) if _request(source, _Place.of(out.resolve()), config).is_done else None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a corpus is made and goes: beside `target`, or in it where only that can be written."""
+
+    target: Path
+    base: Path
+
+    @classmethod
+    def of(cls, target: Path) -> "_Place":
+        inside = target.is_dir() and (os.path.ismount(target) or not os.access(target.parent, os.W_OK))
+        return cls(target, target / "corpus" if inside else target)
+
+    @property
+    def work(self) -> Path:
+        """The hidden folder that an interrupted preparation leaves and the next one goes on in."""
+        return self.base.with_name(f".{self.base.name}.work")
+
+    def check(self) -> None:
+        """InputError where the target holds anything but a corpus."""
+        if self.target.exists() and not self.target.is_dir():
+            raise InputError(f"{self.target} is a file; --out names a folder")
+        present = {path.name for path in self.target.iterdir()} if self.target.exists() else set()
+        present -= {self.work.name, f".{self.base.name}.lock", "lost+found"}
+        if present and (META not in present or present - PARTS):
+            what = ", ".join(sorted(present - PARTS)[:3]) or "shards of no corpus"
+            raise InputError(f"{self.target} holds something that is not a prepared corpus ({what}); name a new or empty folder with --out")
+
+    def publish(self, folder: Path) -> None:
+        """Make `folder` the target. corpus.json goes first and comes last: without it nothing is taken for a corpus."""
+        sync(folder)
+        if self.base == self.target:
+            replace_folder(folder, self.target)
+        else:
+            (self.target / META).unlink(missing_ok=True)
+            for name in PARTS - {META}:
+                shutil.rmtree(self.target / name, ignore_errors=True)
+                if (folder / name).exists():
+                    os.replace(folder / name, self.target / name)
+            os.replace(folder / META, self.target / META)
+        shutil.rmtree(self.work, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -71,140 +136,178 @@ def _writable(out: Path) -> Iterator[None]:
         raise InputError(f"{out} cannot be written ({error.strerror}: {error.filename}); name another folder with --out") from None
 
 
-def _holds(out: Path, key: str) -> bool:
-    """Whether `out` is the finished corpus that `key` stands for, with all of its shards."""
+def _state(inputs: tuple[Path, ...]) -> tuple[int, int]:
+    """The state of all tables and archives, as that of one file."""
+    digest = hashlib.blake2b(repr([(str(path), state_of(str(path))) for path in inputs]).encode(errors="surrogateescape"), digest_size=16).digest()
+    return int.from_bytes(digest[:7], "little"), int.from_bytes(digest[8:15], "little")
+
+
+def _where(source: Source) -> str:
+    return str(Path(source.path).absolute()) if Path(source.path).exists() else source.path
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is to be prepared, where, and the state of the source that decides whether it is there already."""
+
+    source: Source
+    place: _Place
+    config: Config
+    found: Found
+    unpacked: Unpacked
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of everything that the result depends on, but for the audio files: tables and their state, options."""
+        data = {name: value for name, value in asdict(self.config.data).items() if name not in NOT_PREPARED}
+        source = (_where(self.source), str(self.source.audio_dir), asdict(self.source.columns), self.source.name)
+        parts = (FORMAT, source, self.found.layout, self.unpacked.state, data, asdict(self.config.text))
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the target is the finished corpus that `key` stands for, with all of its shards, and no recording has changed."""
+        try:
+            corpus = PreparedCorpus.open(self.place.target)
+            if corpus.meta.get("key") != self.key or any(corpus.split(name) is None for name in corpus.meta["splits"]):
+                return False
+            return Plan(self.place.target / SOURCES).unchanged(self.unpacked)
+        except (InputError, OSError):
+            return False
+
+
+def _request(source: Source, place: _Place, config: Config) -> _Request:
+    place.check()
+    unpacked = place.work / "unpacked"
+    found = source.find(unpacked)
+    return _Request(source, place, config, found, Unpacked(unpacked, _state(found.inputs)))
+
+
+def _planned(request: _Request) -> Plan:
+    """The plan that an interrupted preparation left, if it is still true, else a new one."""
+    work = request.place.work
+    file, told = work / SOURCES, work / "plan.json"
+    if read_json(told) == {"key": request.key} and file.is_file():
+        kept = Plan(file)
+        if kept.unchanged(request.unpacked):
+            log.info("going on where the last preparation was interrupted")
+            return kept
+    told.unlink(missing_ok=True)
     try:
-        corpus = PreparedCorpus.open(out)
-        return corpus.meta.get("key") == key and all(corpus.split(name) is not None for name in corpus.meta["splits"])
+        made = plan.make(bar(request.found.rows(), total=None, label="read", unit="row"), file, request.config.data, request.unpacked)
+        _refuse_unusable(made, request)
     except InputError:
-        return False
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    write_json(told, {"key": request.key})
+    return made
 
 
-def _key(source: Source, rows: list[Row], config: Config) -> str:
-    """Digest of everything that the result depends on: rows, the state of their audio files, options."""
-    digest = hashlib.sha256(f"{FORMAT} {config.digest('text')}".encode())
-    data = {**config.sections()["data"], "workers": 0, "fraction": 1, "eval_utterances": 0}
-    digest.update(json.dumps([data, source.name], sort_keys=True, default=str).encode())
-    for row in rows:
-        digest.update(repr((row.id, row.text, row.speaker, row.split, row.offset, row.seconds, row.slices, _state(row))).encode())
-    return digest.hexdigest()
+def _refuse_unusable(sources: Plan, request: _Request) -> None:
+    """Stop before anything is decoded where too many recordings are not there."""
+    numbers = sources.unusable()
+    if len(numbers) > request.config.data.max_rejected * len(sources) or len(numbers) == len(sources):
+        row = sources.rows(numbers[:1])[0]
+        rule, reason = ("source", row.problem) if row.problem else ("missing_audio", f"the audio is missing (no such file: {row.where or 'the name is empty'})")
+        raise _too_many(len(numbers), sources, request, rule, f"{row.id} ({row.where}): {reason}")
 
 
-def _state(row: Row) -> tuple[Any, ...]:
-    if not isinstance(row.audio, Path) or row.audio == Path():
-        return ()
-    try:
-        status = row.audio.stat()
-        return str(row.audio.absolute()), status.st_size, status.st_mtime_ns
-    except OSError:
-        return str(row.audio), None
-
-
-def _check_target(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; --out names a folder")
-    present = {path.name for path in out.iterdir()} if out.exists() else set()
-    if present and (META not in present or present - PARTS):
-        what = ", ".join(sorted(present - PARTS)[:3]) or "shards of no corpus"
-        raise InputError(f"{out} holds something that is not a prepared corpus ({what}); name a new or empty folder with --out")
-
-
-def _write_corpus(folder: Path, rows: list[Row], source: Source, config: Config, key: str) -> None:
-    text_rule = TranscriptNormalizer(config.text.language, config.text.ignore, config.text.case)
-    writers = _Writers(folder, config.data.shard_size)
-    tasks = (_task(row, text_rule) for row in rows)
-    rule = Filter(config.data.min_seconds, config.data.max_seconds)
-    rejected: list[tuple[Row, Rejected]] = []
-    with contextlib.closing(writers), contextlib.closing(decoded_in_order(tasks, rule, config.data.workers or os.cpu_count() or 1)) as results:
-        for row, result in zip(rows, bar(results, total=len(rows), label="prepare", unit="clip")):
-            if isinstance(result, Rejected):
-                rejected.append((row, result))
-            else:
-                writers.add(row.split or "train", _utterance(row, result, text_rule(row.text)))
-        writers.finish()
-    _check_rejected(rejected, len(rows), config.data.max_rejected, source.path)
-    write_text(folder / REJECTED, _rejected_csv(rejected))
-    write_json(folder / META, _meta(writers, rejected, source, config, key))
-
-
-def _task(row: Row, text_rule: TranscriptNormalizer) -> Task:
-    try:
-        audio = row.audio if isinstance(row.audio, Path) else row.audio()
-    except OSError as error:
-        audio = Path(error.filename or "")  # the worker says what is wrong with it
-    return Task(audio, row.offset, row.seconds, bool(row.text.strip()), bool(text_rule(row.text)))
-
-
-def _utterance(row: Row, accepted: Accepted, text: str) -> Utterance:
-    slices = json.dumps(row.slices, ensure_ascii=False, sort_keys=True)
-    seconds = len(accepted.audio) / SAMPLE_RATE
-    return Utterance(row.id, accepted.audio, seconds, row.text, text, row.speaker, accepted.digest, slices)
-
-
-def _check_rejected(rejected: list[tuple[Row, Rejected]], total: int, limit: float, where: str) -> None:
-    if len(rejected) <= limit * total and len(rejected) < total:
-        return
-    rules = ", ".join(f"{rule} {count}" for rule, count in Counter(item.rule for _, item in rejected).most_common())
-    row, first = rejected[0]
-    raise InputError(
-        f"{where}: {len(rejected)} of {total} utterances were rejected ({rules}), more than data.max_rejected={limit:g} allows; "
-        f"the first: {row.id} ({row.audio if isinstance(row.audio, Path) else 'hub'}): {first.reason}. Nothing was written"
+def _too_many(count: int, sources: Plan, request: _Request, rules: str, first: str) -> InputError:
+    return InputError(
+        f"{request.source.path}: {count:,} of {len(sources):,} utterances were rejected ({rules}), more than "
+        f"data.max_rejected={request.config.data.max_rejected:g} allows; the first: {first}. Nothing was written"
     )
 
 
-def _rejected_csv(rejected: list[tuple[Row, Rejected]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["id", "audio", "split", "rule", "reason", "text"])
-    for row, item in rejected:
-        writer.writerow([row.id, row.audio if isinstance(row.audio, Path) else "", row.split, item.rule, item.reason, row.text])
-    return buffer.getvalue()
+def _make(pieces: list[Piece], sources: Plan, request: _Request, rules: Rules, text_rule: TranscriptNormalizer, engine: Engine) -> None:
+    """Make every piece that is not there yet."""
+    data = {name: value for name, value in asdict(request.config.data).items() if name not in (*NOT_IN_PIECES, *NOT_PREPARED)}
+    options = json.dumps([FORMAT, data, asdict(request.config.text)], sort_keys=True, default=str)
+    earlier = Earlier(request.place.target, rules.decoding_digest())
+    for remains in request.place.work.rglob(f"*{PARTIAL}*"):
+        remains.unlink(missing_ok=True)
+    progress = bar(total=len(sources), label="prepare", unit="clip")
+    keys = sources.keys()
+    decoded = 0
+
+    def jobs() -> Iterator[Job]:
+        for piece in pieces:
+            key = key_of(piece, sources, options)
+            if piece.made(key) or _linked(piece, key, earlier):
+                progress.update(len(piece.rows))
+            else:
+                yield Job(sources.file, piece.rows, piece.target, key, rules, text_rule, earlier.kept(keys[piece.rows]))
+
+    with contextlib.closing(progress), contextlib.closing(engine(jobs())) as done:
+        for job, outcome in done:
+            decoded += outcome.decoded
+            progress.update(len(job.rows))
+    if decoded < len(sources):
+        log.info("%s of %s utterances decoded; the others were there already", f"{decoded:,}", f"{len(sources):,}")
 
 
-def _meta(writers: "_Writers", rejected: list[tuple[Row, Rejected]], source: Source, config: Config, key: str) -> dict[str, Any]:
+def _linked(piece: Piece, key: str, earlier: Earlier) -> bool:
+    """Take the piece over from the earlier preparation, if it is there."""
+    piece.target.parent.mkdir(parents=True, exist_ok=True)
+    piece.record.unlink(missing_ok=True)
+    piece.target.unlink(missing_ok=True)
+    found = earlier.whole(key)
+    if not found:
+        return False
+    file, record = found
+    link(file, piece.target)
+    write_json(piece.record, {name: record[name] for name in ("key", "bytes", "rows", "accepted", "rejected")}, indent=None)
+    return True
+
+
+def _assembled(pieces: list[Piece], sources: Plan, request: _Request, rules: Rules, text_rule: TranscriptNormalizer) -> Path:
+    """A folder with the whole corpus, in the work folder."""
+    config, folder = request.config, request.place.work / "corpus"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    tally = assemble(pieces, sources, folder, config.data.duplicates == "keep")
+    _check_rejected(tally, sources, request)
+    corpus = PreparedCorpus(folder, _meta(tally, request, rules, text_rule))
+    corpus.meta["leakage"] = leakage.shared(corpus, tally.rejected)
+    _report(corpus, config)
+    write_json(folder / META, corpus.meta)
+    return folder
+
+
+def _check_rejected(tally: Tally, sources: Plan, request: _Request) -> None:
+    count = sum(tally.rejected.values())
+    if count <= request.config.data.max_rejected * len(sources) and tally.utterances:
+        return
+    rules = ", ".join(f"{rule} {number:,}" for rule, number in tally.rejected.most_common())
+    shutil.rmtree(request.place.work, ignore_errors=True)
+    raise _too_many(count, sources, request, rules, tally.first)
+
+
+def _meta(tally: Tally, request: _Request, rules: Rules, text_rule: TranscriptNormalizer) -> dict[str, Any]:
+    sections = request.config.sections()
     return {
         "format": FORMAT,
-        "name": source.name or Path(source.path).stem,
-        "source": source.path if not Path(source.path).exists() else str(Path(source.path).absolute()),
-        "language": config.text.language,
-        "digest": writers.digest.hexdigest(),
-        "key": key,
-        "splits": {name: writers.described(name) for name in writers.counts},
-        "rejected": dict(Counter(item.rule for _, item in rejected).most_common()),
-        "config": {name: config.sections()[name] for name in ("data", "text")},
+        "name": request.source.name or Path(request.source.path).stem,
+        "source": _where(request.source),
+        "layout": request.found.layout,
+        "language": request.config.text.language,
+        "normalizer": text_rule.name,
+        "digest": tally.digest.hexdigest(),
+        "key": request.key,
+        "decoding": rules.decoding_digest(),
+        "splits": tally.splits,
+        "rejected": dict(tally.rejected.most_common()),
+        "characters": {split: dict(counts.most_common()) for split, counts in tally.characters.items()},
+        "config": {name: sections[name] for name in ("data", "text")},
     }
 
 
-class _Writers:
-    """One open shard per split; a full one is closed and the next begun."""
+def _report(corpus: PreparedCorpus, config: Config) -> None:
+    from . import report
 
-    def __init__(self, folder: Path, shard_size: int) -> None:
-        self._folder, self._size = folder, shard_size
-        self._open: dict[str, ShardWriter] = {}
-        self.counts, self.parts, self.seconds = Counter(), Counter(), Counter()
-        self.digest = hashlib.sha256()
-
-    def add(self, split: str, utterance: Utterance) -> None:
-        if split not in self._open:
-            self.parts[split] += 1
-            self._open[split] = ShardWriter(self._folder / split / f"part_{self.parts[split]}")
-        self._open[split].add(utterance)
-        self.counts[split] += 1
-        self.seconds[split] += utterance.seconds
-        self.digest.update(f"{split}\t{utterance.id}\t{utterance.audio_digest}\t{utterance.text}\n".encode())
-        if self._open[split].count == self._size:
-            self._open[split].close()
-            del self._open[split]
-
-    def described(self, split: str) -> dict[str, Any]:
-        return {"utterances": self.counts[split], "hours": round(self.seconds[split] / 3600, 4), "shards": self.parts[split]}
-
-    def finish(self) -> None:
-        for writer in self._open.values():
-            writer.close()
-        self._open.clear()
-
-    def close(self) -> None:
-        """Let go of what is still open, which after `finish` is nothing."""
-        for writer in self._open.values():
-            writer.abort()
+    folder = corpus.folder / REPORT
+    folder.mkdir()
+    seconds = {name: corpus.split(name).seconds for name in corpus.meta["splits"]}
+    report.durations_figure(folder / "durations.png", seconds, (config.data.min_seconds, config.data.max_seconds))
+    report.characters_figure(folder / "characters.png", corpus.meta["characters"])
+    write_text(folder / "report.md", report.markdown(corpus.meta))

@@ -1,12 +1,18 @@
 """The prepared corpus on disk: Arrow shards that are memory-mapped, also readable with `datasets.load_from_disk`.
 
-    corpus.json        language, digest, options, counts
+    corpus.json        language, digest, options, counts, leakage
     rejected.csv       one row and reason per utterance left out
-    train/part_1/      data-00000-of-00001.arrow, dataset_info.json, state.json
+    leakage.csv        speakers and sentences that are on both sides
+    report/            report.md with pictures of durations and characters
+    sources.arrow      where each utterance's audio lies, and its state when it was decoded
+    train/part_1/      data-00000-of-00003.arrow, …; dataset_info.json, state.json; origin.json: what the files were made from
 """
 
 import json
+import os
 import re
+import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +25,10 @@ from ..errors import InputError
 from ..files import read_json, write_json
 
 META = "corpus.json"
-DATA = "data-00000-of-00001.arrow"
+STATE = "state.json"
+PARTIAL = ".partial-"  # in the name of a file that is being written
 ROWS_PER_BATCH = 64  # utterances; about 10 MB in memory while writing
-SAMPLES_PER_BATCH = 1 << 26  # bounds the batch where utterances are long: offsets into it have 32 bits
+SAMPLES_PER_BATCH = 1 << 22  # 8 MB; bounds the batch where utterances are long
 
 TEXT_FIELDS = ("id", "text_raw", "text", "speaker", "audio_digest", "slices")
 SCHEMA = pa.schema([("audio", pa.list_(pa.int16())), ("seconds", pa.float64()), *((name, pa.string()) for name in TEXT_FIELDS)])
@@ -41,46 +48,54 @@ class Utterance:
     slices: str  # JSON object: accent, gender and what else the source says
 
 
-class ShardWriter:
-    """Writes one shard folder, a record batch at a time."""
+class DataFile:
+    """Writes one Arrow file beside `path` and renames it when the block ends well; an error leaves nothing."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        self._folder = folder
-        self._sink = pa.OSFile(str(folder / DATA), "wb")
-        self._writer = pa.ipc.new_stream(self._sink, SCHEMA.with_metadata({"huggingface": json.dumps({"info": {"features": _features()}})}))
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._partial = path.with_name(f"{path.stem}{PARTIAL}{socket.gethostname()}-{os.getpid()}")  # one that nobody else writes
         self._pending: list[Utterance] = []
         self._samples = 0  # of the pending utterances
-        self.count = 0
+        self.rows = 0
+        self.seconds = 0.0
+
+    def __enter__(self) -> "DataFile":
+        self._sink = pa.OSFile(str(self._partial), "wb")
+        self._writer = pa.ipc.new_stream(self._sink, SCHEMA.with_metadata({"huggingface": json.dumps({"info": {"features": _features()}})}))
+        return self
+
+    def __exit__(self, kind: type | None, *_: Any) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._sink.close()
+            self._partial.unlink(missing_ok=True)
 
     def add(self, utterance: Utterance) -> None:
         """Append an utterance."""
         self._pending.append(utterance)
-        self.count += 1
+        self.rows += 1
+        self.seconds += utterance.seconds
         self._samples += len(utterance.audio)
         if len(self._pending) >= ROWS_PER_BATCH or self._samples >= SAMPLES_PER_BATCH:
             self._flush()
 
-    def close(self) -> None:
-        """Finish the shard and describe it for `datasets`."""
+    def _finish(self) -> None:
         self._flush()
         self._writer.close()
         self._sink.close()
-        write_json(self._folder / "dataset_info.json", {"features": _features()})
-        write_json(self._folder / "state.json", {
-            "_data_files": [{"filename": DATA}], "_fingerprint": "asrx", "_format_columns": None, "_format_kwargs": {},
-            "_format_type": None, "_output_all_columns": False, "_split": None,
-        })  # fmt: skip
-
-    def abort(self) -> None:
-        """Let go of the file after an error."""
-        self._sink.close()
+        with self._partial.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(self._partial, self._path)
 
     def _flush(self) -> None:
         if not self._pending:
             return
-        lengths = np.cumsum([0, *(len(item.audio) for item in self._pending)], dtype=np.int32)
-        audio = pa.ListArray.from_arrays(pa.array(lengths), pa.array(np.concatenate([item.audio for item in self._pending])))
+        ends = np.cumsum([0, *(len(item.audio) for item in self._pending)], dtype=np.int32)
+        samples = np.concatenate([item.audio for item in self._pending], dtype=np.int16)
+        values = pa.Array.from_buffers(pa.int16(), len(samples), [None, pa.py_buffer(samples)])
+        audio = pa.Array.from_buffers(SCHEMA.field("audio").type, len(ends) - 1, [None, pa.py_buffer(ends)], children=[values])
         columns = [audio, pa.array([item.seconds for item in self._pending])]
         columns += [pa.array([getattr(item, name) for item in self._pending], pa.string()) for name in TEXT_FIELDS]
         self._writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
@@ -93,51 +108,100 @@ def _features() -> dict[str, Any]:
     return {"audio": audio, "seconds": {"dtype": "float64", "_type": "Value"}, **value}
 
 
+def describe_shard(folder: Path, files: list[tuple[str, int]]) -> None:
+    """Name the Arrow files of a shard, each with its utterances, for `datasets` and for `Split`."""
+    listed = [{"filename": name, "rows": rows, "bytes": (folder / name).stat().st_size} for name, rows in files]
+    write_json(folder / "dataset_info.json", {"features": _features()})
+    write_json(folder / STATE, {
+        "_data_files": listed, "_fingerprint": "asrx", "_format_columns": None, "_format_kwargs": {},
+        "_format_type": None, "_output_all_columns": False, "_split": None,
+    })  # fmt: skip
+
+
+def batches_of(path: Path) -> list[pa.RecordBatch]:
+    """The record batches of an Arrow file, memory-mapped. InputError for a damaged one."""
+    try:
+        with pa.memory_map(str(path)) as source:
+            return list(pa.ipc.open_stream(source))
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"shard {path} is damaged or missing ({error}); prepare the corpus again") from None
+
+
+def samples_of(batch: pa.RecordBatch, row: int) -> np.ndarray:
+    """int16 samples of one utterance of a batch, a view into the mapped file."""
+    _, offsets, _, samples = batch.column("audio").buffers()
+    start, end = np.frombuffer(offsets, np.int32, 2, 4 * row)
+    return np.frombuffer(samples, np.int16, end - start, 2 * start) if end > start else np.empty(0, np.int16)
+
+
 class Split:
-    """The utterances of one split, memory-mapped: audio is read when it is asked for and never copied."""
+    """The utterances of one split, memory-mapped: files are opened when they are asked for, audio is never copied."""
 
     def __init__(self, folder: Path) -> None:
         parts = sorted(folder.glob("part_*"), key=lambda part: int(re.sub(r"\D", "", part.name) or 0))
-        self._batches = [batch for part in parts for batch in _read_batches(part / DATA)]
-        self._ends = np.cumsum([batch.num_rows for batch in self._batches])
+        listed = [(part / item["filename"], item) for part in parts for item in _data_files(part)]
+        for path, item in listed:
+            _check_size(path, item["bytes"])
+        self._files = [path for path, _ in listed]
+        self._ends = np.cumsum([item["rows"] for _, item in listed], dtype=np.int64)
+        self._opened: dict[int, tuple[list[pa.RecordBatch], np.ndarray]] = {}
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def audio(self, index: int) -> np.ndarray:
         """int16 samples of utterance `index`, a view into the mapped file."""
-        batch, row = self._locate(index)
-        column = batch.column("audio")
-        start, end = column.offsets[row].as_py(), column.offsets[row + 1].as_py()
-        return column.values.slice(start, end - start).to_numpy()
+        return samples_of(*self._locate(index))
 
     def utterance(self, index: int) -> Utterance:
         """Everything about utterance `index`."""
         batch, row = self._locate(index)
-        return Utterance(audio=self.audio(index), seconds=self.seconds[index], **{name: batch.column(name)[row].as_py() for name in TEXT_FIELDS})
+        texts = {name: batch.column(name)[row].as_py() for name in TEXT_FIELDS}
+        return Utterance(audio=samples_of(batch, row), seconds=batch.column("seconds")[row].as_py(), **texts)
 
     @cached_property
     def seconds(self) -> np.ndarray:
         """Duration of each utterance in seconds."""
-        return np.concatenate([batch.column("seconds").to_numpy() for batch in self._batches]) if self._batches else np.empty(0)
+        return np.fromiter(self.each("seconds"), np.float64, len(self))
 
     def column(self, name: str) -> list[str]:
         """A text column as a list: id, text_raw, text, speaker, audio_digest or slices."""
-        return [value for batch in self._batches for value in batch.column(name).to_pylist()]
+        return list(self.each(name))
+
+    def each(self, name: str) -> Iterator[Any]:
+        """The values of a column one by one. A file is mapped for as long as it is read, so that memory stays flat."""
+        for path in self._files:
+            for batch in batches_of(path):
+                yield from batch.column(name).to_pylist()
+
+    def _open(self, number: int) -> tuple[list[pa.RecordBatch], np.ndarray]:
+        if number not in self._opened:
+            batches = batches_of(self._files[number])
+            self._opened[number] = batches, np.cumsum([batch.num_rows for batch in batches])
+        return self._opened[number]
 
     def _locate(self, index: int) -> tuple[pa.RecordBatch, int]:
         if not 0 <= index < len(self):
             raise IndexError(f"utterance {index} of {len(self)}")
         number = int(np.searchsorted(self._ends, index, side="right"))
-        return self._batches[number], index - (int(self._ends[number - 1]) if number else 0)
+        row = index - (int(self._ends[number - 1]) if number else 0)
+        batches, ends = self._open(number)
+        place = int(np.searchsorted(ends, row, side="right"))
+        return batches[place], row - (int(ends[place - 1]) if place else 0)
 
 
-def _read_batches(path: Path) -> list[pa.RecordBatch]:
-    try:
-        with pa.memory_map(str(path)) as source:
-            return list(pa.ipc.open_stream(source))
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"shard {path} is damaged or missing ({error}); prepare the corpus again") from None
+def _data_files(part: Path) -> list[dict[str, Any]]:
+    state = read_json(part / STATE)
+    files = state.get("_data_files") if isinstance(state, dict) else None
+    if not files or not all({"filename", "rows", "bytes"} <= item.keys() for item in files):
+        raise InputError(f"shard {part} is damaged, or from an earlier version of asrx; prepare the corpus again")
+    return files
+
+
+def _check_size(path: Path, size: int) -> None:
+    found = path.stat().st_size if path.is_file() else 0
+    if found != size:
+        raise InputError(f"shard {path} is damaged or missing ({found:,} of {size:,} bytes are there); prepare the corpus again")
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..corpus.decoding import digest
-from ..corpus.layouts import Row
+from ..corpus.rows import Row
 from ..error_counts import ErrorCounts, count_all, pool
 from ..progress import bar
-from ..recognizer.audio import SAMPLE_RATE, AudioError, load, load_span, to_int16
+from ..recognizer.audio import SAMPLE_RATE, AudioError, load, to_int16
 
 CHUNK = 64  # utterances decoded and recognised together
 
@@ -100,11 +100,11 @@ def _heard(row: Row, samples: np.ndarray | None, error: str, recognition: Any) -
 
 def _load(row: Row) -> tuple[np.ndarray | None, str]:
     """Samples, or the reason why there are none."""
+    if row.problem:
+        return None, row.problem
     try:
-        if not isinstance(row.audio, Path):
-            return load(row.audio()).samples, ""
-        whole = row.offset == 0 and row.seconds is None
-        return (load(row.audio) if whole else load_span(row.audio, row.offset, row.seconds)).samples, ""
+        source = row.audio if isinstance(row.audio, Path) else row.audio.read()
+        return load(source, offset=row.offset, seconds=row.seconds, channel=row.channel).samples, ""
     except (AudioError, OSError) as error:
         return None, f"the audio {error}"
 
