@@ -1,6 +1,8 @@
 """Decoding, checking and storing a run of utterances: what a worker process does. Imports no torch."""
 
 import hashlib
+import os
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,24 +60,47 @@ def digest(samples: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(samples, dtype="<i2")).hexdigest()
 
 
+PARTIAL = ".partial-"  # in the name of a file that is being written
 _plan: Plan | None = None  # mapped once per process
 
 
+@dataclass(frozen=True)
+class Written:
+    """A piece that is written but not yet safe: the power may fail before it is on the disk."""
+
+    job: Job
+    file: Path
+    outcome: Outcome
+
+    def seal(self) -> Outcome:
+        """Bring the file to the disk, give it its name, and write the record last: a killed piece is made again."""
+        with self.file.open("rb") as file:
+            os.fsync(file.fileno())
+            size = os.fstat(file.fileno()).st_size
+        os.replace(self.file, self.job.target)
+        counts = {"rows": self.outcome.rows, "accepted": self.outcome.accepted, "rejected": self.outcome.rejected}
+        write_json(self.job.record, {"key": self.job.key, "bytes": size, **counts}, indent=None)
+        return self.outcome
+
+
 def build(job: Job) -> Outcome:
-    """Make a piece: decode, check and store its rows. The record is written last, so that a killed piece is made again."""
+    """Make a piece."""
+    return write(job).seal()
+
+
+def write(job: Job) -> Written:
+    """Decode, check and store the rows of a piece, in a file of a name that nobody else writes."""
     rejected: list[tuple[int, str, str]] = []
     earlier = _Earlier(job.kept)
-    with DataFile(job.target) as file:
+    partial = job.target.with_name(f"{job.target.stem}{PARTIAL}{socket.gethostname()}-{os.getpid()}")
+    with DataFile(partial) as file:
         for index, row in enumerate(_opened(job.plan).rows(job.rows)):
             made = _utterance(row, job, earlier.samples(index))
             if isinstance(made, Rejected):
                 rejected.append((index, made.rule, made.reason))
             else:
                 file.add(made)
-    outcome = Outcome(len(job.rows), file.rows, len(job.rows) - earlier.used, tuple(rejected))
-    size = job.target.stat().st_size
-    write_json(job.record, {"key": job.key, "bytes": size, "rows": outcome.rows, "accepted": outcome.accepted, "rejected": rejected}, indent=None)
-    return outcome
+    return Written(job, partial, Outcome(len(job.rows), file.rows, len(job.rows) - earlier.used, tuple(rejected)))
 
 
 def _opened(file: Path) -> Plan:

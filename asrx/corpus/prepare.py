@@ -19,13 +19,13 @@ from ..progress import bar
 from ..text import TranscriptNormalizer
 from . import layouts, leakage, plan, workers
 from .assembly import REJECTED, Tally, assemble, link
-from .decoding import Job, Outcome
+from .decoding import PARTIAL, Job, Outcome
 from .layouts import Columns, Found
 from .pieces import ORIGIN, SOURCES, Earlier, Piece, cut, key_of
 from .plan import Plan, Unpacked, state_of
 from .rows import Row
 from .rules import Rules
-from .shards import META, PARTIAL, PreparedCorpus
+from .shards import META, PreparedCorpus
 from .splits import SPLITS
 
 log = logging.getLogger("asrx")

@@ -9,9 +9,7 @@
 """
 
 import json
-import os
 import re
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +24,6 @@ from ..files import read_json, write_json
 
 META = "corpus.json"
 STATE = "state.json"
-PARTIAL = ".partial-"  # in the name of a file that is being written
 ROWS_PER_BATCH = 64  # utterances; about 10 MB in memory while writing
 SAMPLES_PER_BATCH = 1 << 22  # 8 MB; bounds the batch where utterances are long
 
@@ -49,57 +46,60 @@ class Utterance:
 
 
 class DataFile:
-    """Writes one Arrow file beside `path` and renames it when the block ends well; an error leaves nothing."""
+    """Writes one Arrow file; an error leaves none. Whoever writes for keeps syncs and renames it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._partial = path.with_name(f"{path.stem}{PARTIAL}{socket.gethostname()}-{os.getpid()}")  # one that nobody else writes
-        self._pending: list[Utterance] = []
-        self._samples = 0  # of the pending utterances
+        self._samples = np.empty(SAMPLES_PER_BATCH, np.int16)  # of the pending utterances, one after another
+        self._ends = [0]
+        self._pending: list[tuple[float | str, ...]] = []
         self.rows = 0
-        self.seconds = 0.0
 
     def __enter__(self) -> "DataFile":
-        self._sink = pa.OSFile(str(self._partial), "wb")
+        self._sink = pa.OSFile(str(self._path), "wb")
         self._writer = pa.ipc.new_stream(self._sink, SCHEMA.with_metadata({"huggingface": json.dumps({"info": {"features": _features()}})}))
         return self
 
     def __exit__(self, kind: type | None, *_: Any) -> None:
         try:
             if kind is None:
-                self._finish()
-        finally:
+                self._flush()
+                self._writer.close()
             self._sink.close()
-            self._partial.unlink(missing_ok=True)
+        except BaseException:
+            kind = kind or OSError
+            raise
+        finally:
+            if kind is not None:
+                self._sink.close()
+                self._path.unlink(missing_ok=True)
 
     def add(self, utterance: Utterance) -> None:
-        """Append an utterance."""
-        self._pending.append(utterance)
-        self.rows += 1
-        self.seconds += utterance.seconds
-        self._samples += len(utterance.audio)
-        if len(self._pending) >= ROWS_PER_BATCH or self._samples >= SAMPLES_PER_BATCH:
+        """Append an utterance; its samples are copied."""
+        start, count = self._ends[-1], len(utterance.audio)
+        if start + count > len(self._samples):
             self._flush()
-
-    def _finish(self) -> None:
-        self._flush()
-        self._writer.close()
-        self._sink.close()
-        with self._partial.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(self._partial, self._path)
+            start = 0
+            if count > len(self._samples):
+                self._samples = np.empty(count, np.int16)
+        self._samples[start : start + count] = utterance.audio
+        self._ends.append(start + count)
+        self._pending.append((utterance.seconds, *(getattr(utterance, name) for name in TEXT_FIELDS)))
+        self.rows += 1
+        if len(self._pending) == ROWS_PER_BATCH:
+            self._flush()
 
     def _flush(self) -> None:
         if not self._pending:
             return
-        ends = np.cumsum([0, *(len(item.audio) for item in self._pending)], dtype=np.int32)
-        samples = np.concatenate([item.audio for item in self._pending], dtype=np.int16)
-        values = pa.Array.from_buffers(pa.int16(), len(samples), [None, pa.py_buffer(samples)])
-        audio = pa.Array.from_buffers(SCHEMA.field("audio").type, len(ends) - 1, [None, pa.py_buffer(ends)], children=[values])
-        columns = [audio, pa.array([item.seconds for item in self._pending])]
-        columns += [pa.array([getattr(item, name) for item in self._pending], pa.string()) for name in TEXT_FIELDS]
+        samples = pa.py_buffer(self._samples[: self._ends[-1]])
+        values = pa.Array.from_buffers(pa.int16(), self._ends[-1], [None, samples])
+        ends = pa.py_buffer(np.array(self._ends, np.int32))
+        audio = pa.Array.from_buffers(SCHEMA.field("audio").type, len(self._pending), [None, ends], children=[values])
+        seconds, *texts = zip(*self._pending)
+        columns = [audio, pa.array(seconds, pa.float64()), *(pa.array(column, pa.string()) for column in texts)]
         self._writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
-        self._pending, self._samples = [], 0
+        self._pending, self._ends = [], [0]
 
 
 def _features() -> dict[str, Any]:
