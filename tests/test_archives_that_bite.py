@@ -64,6 +64,15 @@ def test_a_truncated_archive_is_named_and_leaves_nothing(tmp_path: Path, source:
     assert not list((tmp_path / "u").iterdir())
 
 
+def test_a_tar_that_was_cut_between_two_members_is_not_taken_for_whole(tmp_path: Path, source: Path) -> None:
+    archive = tarred(source, tmp_path / "c.tar", "w")
+    with tarfile.open(archive) as tar:
+        end = tar.getmembers()[-1].offset
+    os.truncate(archive, end)
+    with pytest.raises(InputError, match="c.tar is truncated or damaged"):
+        read(str(archive), unpacked=tmp_path / "u")
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut", "text"])
 def test_a_damaged_zip_is_named(tmp_path: Path, source: Path, damage: str) -> None:
     archive = tmp_path / "c.zip"

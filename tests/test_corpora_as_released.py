@@ -185,6 +185,11 @@ def test_openslr_83_has_a_sentence_before_the_recording(tmp_path: Path) -> None:
     assert (row.text, row.speaker, row.audio.is_file()) == ("It is thirteen degrees, they said.", "irm_02484", True)
 
 
+def test_openslr_54_in_unpacked_parts_that_each_repeat_the_table(tmp_path: Path) -> None:
+    rows = read(str(openslr_54(tmp_path)))
+    assert [(row.id, row.speaker) for row in rows] == [("0431eb79a9", "spk0"), ("0f43e91c4e", "spk1")] and all(row.audio.is_file() for row in rows)
+
+
 def test_openslr_54_in_zipped_parts_beside_its_table(tmp_path: Path) -> None:
     openslr_54(tmp_path / "parts")
     (tmp_path / "all").mkdir()
