@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sounds import FORMATS, sound, write
 
-from asrx.recognizer.audio import SAMPLE_RATE, AudioError, load, load_span, to_int16
+from asrx.recognizer.audio import SAMPLE_RATE, AudioError, load, to_int16
 
 RATES = (8_000, 16_000, 22_050, 44_100, 48_000)
 OPUS_RATES = (8_000, 16_000, 48_000)
@@ -46,7 +46,7 @@ def test_resampling_keeps_the_duration_to_the_sample(rate: int, seconds: float) 
 def test_the_content_decides_and_not_the_suffix(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, kind="wav")
     assert load(path).seconds == 1.5
-    assert load_span(path, 0.5, 0.5).seconds == 0.5
+    assert load(path, offset=0.5, seconds=0.5).seconds == 0.5
 
 
 def test_bytes_base64_and_data_uris_are_the_file(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_an_empty_rate_cell_is_no_rate() -> None:
 def test_a_span_is_cut_where_the_manifest_says(tmp_path: Path, kind: str) -> None:
     low, high = sound(1.0, pitch=200), sound(1.0, pitch=450)
     path = write(tmp_path / f"long.{kind}", np.concatenate([low, high]))
-    cut = load_span(path, 1.1, 0.8).samples
+    cut = load(path, offset=1.1, seconds=0.8).samples
     assert len(cut) == 0.8 * SAMPLE_RATE
     assert np.argmax(np.abs(np.fft.rfft(cut))) / 0.8 == pytest.approx(450, abs=5)
 
@@ -102,9 +102,9 @@ def test_a_span_is_cut_where_the_manifest_says(tmp_path: Path, kind: str) -> Non
 @pytest.mark.parametrize(("offset", "seconds"), [(-1, 1), (0, -1), (0, 0), (float("nan"), 1), (float("inf"), 1), (5, 1), (5, None), (1.2, 1)])
 def test_an_impossible_span_is_refused(tmp_path: Path, offset: float, seconds: float | None) -> None:
     with pytest.raises(AudioError):
-        load_span(write(tmp_path / "clip.wav"), offset, seconds)
+        load(write(tmp_path / "clip.wav"), offset=offset, seconds=seconds)
 
 
 def test_a_span_of_a_missing_file_is_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match="no such file"):
-        load_span(tmp_path / "nowhere.wav", 0.5, 1)
+        load(tmp_path / "nowhere.wav", offset=0.5, seconds=1)

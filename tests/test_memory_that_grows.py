@@ -70,7 +70,8 @@ def test_an_hour_cut_into_utterances_takes_no_more_memory(tmp_path: Path) -> Non
     with soundfile.SoundFile(path, "w", 44_100, 1, "PCM_16", format="FLAC") as file:
         for _ in range(60):
             file.write(noise)
-    lines = [f'{{"audio_filepath": "hour.flac", "offset": {4 * n + n / 1e4:.4f}, "duration": 3.5, "text": "piece number {n}", "speaker": "{n % 9}"}}' for n in range(890)]
+    spans = ((4 * number + number / 1e4, number) for number in range(890))
+    rows = [{"audio_filepath": path.name, "offset": start, "duration": 3.5, "text": f"piece {number}", "speaker": str(number % 9)} for start, number in spans]
     (tmp_path / "manifest.json").write_text("\n".join(map(json.dumps, rows)))
     small = peaks(many(tmp_path / "small", 600), tmp_path / "small-corpus")
     long = peaks(tmp_path / "manifest.json", tmp_path / "corpus")
