@@ -111,6 +111,19 @@ def test_a_recording_that_was_replaced_is_decoded_again(tmp_path: Path) -> None:
     assert found["3"] == pytest.approx(1.4) and found["2"] == pytest.approx(1.2)
 
 
+def test_a_file_name_that_is_no_utf8_is_a_name_like_others(tmp_path: Path) -> None:
+    folder = tmp_path / "source"
+    for pitch, name in ((100, b"good"), (120, b"caf\xe9")):
+        write(folder / "clip.wav", sound(1.2, pitch=pitch)).rename(folder / os.fsdecode(name + b".wav"))
+        (folder / os.fsdecode(name + b".txt")).write_text("what was said")
+    (folder / os.fsdecode(b"n\xe9ant.wav")).write_bytes(b"")
+    (folder / os.fsdecode(b"n\xe9ant.txt")).write_text("nothing")
+    corpus, _ = prepare(Source(str(folder)), tmp_path / "out", options("data.split=random"))
+    assert sorted(name for split in corpus.meta["splits"] for name in corpus.split(split).column("id")) == ["caf\\udce9", "good"]
+    assert "n\\udce9ant.wav" in (tmp_path / "out" / "rejected.csv").read_text()
+    assert prepare(Source(str(folder)), tmp_path / "out", options("data.split=random"))[1]
+
+
 def test_a_lost_or_cut_shard_is_noticed_and_prepared_again(tmp_path: Path) -> None:
     source, out = Source(str(corpus(tmp_path / "source", count=4))), tmp_path / "out"
     prepared, _ = prepare(source, out, options("data.shard_size=1"))
