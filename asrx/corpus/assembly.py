@@ -45,7 +45,8 @@ def assemble(pieces: list[Piece], plan: Plan, folder: Path, keep_duplicates: boo
     records = [read_json(piece.record) for piece in pieces]
     repeated = leakage.duplicates([(piece.split, piece.target) for piece in pieces], keep_duplicates)
     tally = Tally()
-    with (folder / ORIGIN).open("w", encoding="utf-8") as origin, (folder / REJECTED).open("w", encoding="utf-8", newline="") as rejected:
+    text = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}  # file names may be no UTF-8
+    with open(folder / ORIGIN, "w", **text) as origin, open(folder / REJECTED, "w", **text) as rejected:
         lists = _Lists(plan, origin, csv.writer(rejected, lineterminator="\n"), tally)
         for split, of_split in groupby(enumerate(pieces), key=lambda item: item[1].split):
             shards = 0

@@ -8,6 +8,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ KEY_BYTES = 16
 
 SCHEMA = pa.schema([
     ("id", pa.string()), ("split", pa.int8()), ("text", pa.string()), ("speaker", pa.string()), ("slices", pa.string()),
-    ("path", pa.string()), ("start", pa.int64()), ("length", pa.int64()), ("column", pa.string()),
+    ("path", pa.binary()), ("start", pa.int64()), ("length", pa.int64()), ("column", pa.string()),
     ("offset", pa.float64()), ("seconds", pa.float64()), ("promised", pa.float64()), ("channel", pa.int16()), ("problem", pa.string()),
     ("size", pa.int64()), ("mtime", pa.int64()), ("key", pa.binary(KEY_BYTES)),
 ])  # fmt: skip
@@ -108,16 +109,16 @@ class Plan:
 
     def keys(self) -> np.ndarray:
         """What each row's decoded audio depends on, as (rows, 2) uint64."""
-        return np.concatenate([np.frombuffer(batch.column(0).buffers()[1], np.uint64) for batch in _batches(self.file, ["key"])]).reshape(-1, 2)
+        return np.concatenate([np.frombuffer(batch.column(0).buffers()[1], np.uint64).copy() for batch in _batches(self.file, ["key"])]).reshape(-1, 2)
 
     def unchanged(self, unpacked: Unpacked) -> bool:
         """Whether every audio file is as it was when the plan was made."""
-        known: dict[str, tuple[int, int]] = {}  # many rows may be cut from one recording
+        known: dict[bytes, tuple[int, int]] = {}  # many rows may be cut from one recording
         for batch in _batches(self.file, ["path", "size", "mtime"]):
             for path, size, mtime in zip(*(batch.column(name).to_pylist() for name in ("path", "size", "mtime"))):
                 if path and path not in known:
                     known = {} if len(known) > ROWS_PER_BATCH else known
-                    known[path] = unpacked.state_at(path)
+                    known[path] = unpacked.state_at(os.fsdecode(path))
                     if known[path] != (size, mtime):
                         return False
         return True
@@ -128,7 +129,7 @@ class Plan:
         return np.flatnonzero(np.concatenate([(sizes == NOWHERE) | np.array([bool(text) for text in problems]) for sizes, problems in columns]))
 
     def _column(self, name: str) -> np.ndarray:
-        return np.concatenate([batch.column(0).to_numpy() for batch in _batches(self.file, [name])])
+        return np.concatenate([batch.column(0).to_numpy().copy() for batch in _batches(self.file, [name])])  # a view would keep its batch
 
     def _batch(self, number: int) -> pa.RecordBatch:
         if self._last[0] != number:
@@ -169,17 +170,31 @@ def _records(rows: Iterable[Row], unpacked: Unpacked) -> Iterator[tuple[Any, ...
     codes = {name: code for code, name in enumerate(SPLITS)}
     for row in rows:
         inside = row.audio if isinstance(row.audio, Inside) else None
-        path = os.path.abspath(inside.path if inside else row.audio) if inside or row.audio != Path() else ""
+        path = _absolute(inside.path if inside else str(row.audio))
         size, mtime = unpacked.state_at(path) if path else (NOWHERE, 0)
         start, length, column = (inside.start, inside.length, inside.column) if inside else (NOWHERE, 0, "")
         what = (unpacked.name_of(path), size, mtime, start, length, column, row.offset, row.seconds, row.channel, row.promised)
         key = hashlib.blake2b(repr(what).encode(errors="surrogateescape"), digest_size=KEY_BYTES).digest()
-        slices = json.dumps(row.slices, ensure_ascii=False, sort_keys=True) if row.slices else "{}"
         yield (
-            row.id, codes.get(row.split or "", UNNAMED), row.text, row.speaker, slices, path, start, length, column,
-            row.offset, math.nan if row.seconds is None else row.seconds, math.nan if row.promised is None else row.promised,
-            NOWHERE if row.channel is None else row.channel, row.problem, size, mtime, key,
+            _storable(row.id), codes.get(row.split or "", UNNAMED), row.text, row.speaker, _json(tuple(row.slices.items())),
+            os.fsencode(path), start, length, column, row.offset, math.nan if row.seconds is None else row.seconds,
+            math.nan if row.promised is None else row.promised, NOWHERE if row.channel is None else row.channel, row.problem, size, mtime, key,
         )  # fmt: skip
+
+
+def _absolute(path: str) -> str:
+    """The path from the root; empty for `Path()`, which names nothing."""
+    return path if path.startswith(os.sep) else "" if path == os.curdir else os.path.abspath(path)
+
+
+def _storable(name: str) -> str:
+    """File names can hold bytes that are no UTF-8, which an id cannot."""
+    return name if name.isascii() else name.encode(errors="backslashreplace").decode()
+
+
+@lru_cache(maxsize=4096)
+def _json(slices: tuple[tuple[str, str], ...]) -> str:
+    return json.dumps(dict(slices), ensure_ascii=False, sort_keys=True)
 
 
 def _write(records: Iterable[tuple[Any, ...]], file: Path) -> array:
@@ -251,8 +266,9 @@ def _rewrite(plan: Plan, splits: np.ndarray, renamed: dict[int, str], file: Path
             writer.write_batch(batch.set_column(1, SCHEMA.field("split"), pa.array(splits[start : start + ROWS_PER_BATCH])))
 
 
-def _planned(path: str, start: int, length: int, column: str, seconds: float, promised: float, channel: int, **same: Any) -> Planned:
-    audio = Inside(path, start, length, column) if start != NOWHERE else Path(path) if path else Path()
+def _planned(path: bytes, start: int, length: int, column: str, seconds: float, promised: float, channel: int, **same: Any) -> Planned:
+    name = os.fsdecode(path)
+    audio = Inside(name, start, length, column) if start != NOWHERE else Path(name)
     return Planned(
         audio=audio,
         seconds=None if math.isnan(seconds) else seconds,
