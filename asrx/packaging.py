@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Set
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ FACTS, TRAINED_ON = "asrx.json", "trained_on.npy"
 DIGEST_BYTES = 16  # of each audio digest that a model remembers
 EXAMPLE_SECONDS = 2.0
 REQUIREMENTS = ("mlflow", "torch", "transformers", "soundfile", "soxr", "numpy", "pandas", "safetensors")
+OPTIONAL = ("av",)  # m4a, webm, wma, …
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,16 @@ def log_model(run: Run, folder: Path, facts: Facts, digests: Set[str], example: 
                 artifacts={"model": str(model), "recognizer": str(code)},
                 signature=_signature(),
                 input_example=_input_example(example),
-                pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS],
+                pip_requirements=_requirements(),
                 metadata={"digest": model_digest(folder), **{key: value for key, value in asdict(facts).items() if value is not None}},
             )
     return f"models:/{logged.model_id}"
+
+
+def _requirements() -> list[str]:
+    """What a model needs, as it is installed here."""
+    optional = [name for name in OPTIONAL if find_spec(name)]
+    return [f"{name}=={version(name).partition('+')[0]}" for name in (*REQUIREMENTS, *optional)]
 
 
 def trained_on(folder: Path) -> set[str]:

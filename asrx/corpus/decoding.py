@@ -38,6 +38,12 @@ class Job:
     rules: Rules
     text_rule: TranscriptNormalizer
     kept: Kept | None = None
+    lethal: tuple[int, ...] = ()  # indices of rows that killed the process that decoded them
+
+    @property
+    def progress(self) -> Path:
+        """Where a worker notes the index of the row that it is at, for the case that it does not survive it."""
+        return self.target.with_suffix(".at")
 
     @property
     def record(self) -> Path:
@@ -61,6 +67,7 @@ def digest(samples: np.ndarray) -> str:
 
 
 PARTIAL = ".partial-"  # in the name of a file that is being written
+LETHAL = Rejected("bad_audio", "the audio kills the process that decodes it")
 _plan: Plan | None = None  # mapped once per process
 
 
@@ -78,6 +85,7 @@ class Written:
             os.fsync(file.fileno())
             size = os.fstat(file.fileno()).st_size
         os.replace(self.file, self.job.target)
+        self.job.progress.unlink(missing_ok=True)
         counts = {"rows": self.outcome.rows, "accepted": self.outcome.accepted, "rejected": self.outcome.rejected}
         write_json(self.job.record, {"key": self.job.key, "bytes": size, **counts}, indent=None)
         return self.outcome
@@ -93,9 +101,10 @@ def write(job: Job) -> Written:
     rejected: list[tuple[int, str, str]] = []
     earlier = _Earlier(job.kept)
     partial = job.target.with_name(f"{job.target.stem}{PARTIAL}{socket.gethostname()}-{os.getpid()}")
-    with DataFile(partial) as file:
+    with DataFile(partial) as file, job.progress.open("wb", buffering=0) as progress:
         for index, row in enumerate(_opened(job.plan).rows(job.rows)):
-            made = _utterance(row, job, earlier.samples(index))
+            os.pwrite(progress.fileno(), index.to_bytes(4, "little"), 0)
+            made = LETHAL if index in job.lethal else _utterance(row, job, earlier.samples(index))
             if isinstance(made, Rejected):
                 rejected.append((index, made.rule, made.reason))
             else:
