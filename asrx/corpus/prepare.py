@@ -239,9 +239,13 @@ def _make(pieces: list[Piece], sources: Plan, request: _Request, rules: Rules, t
                 yield Job(sources.file, piece.rows, piece.target, key, rules, text_rule, earlier.kept(keys[piece.rows]))
 
     with contextlib.closing(progress), contextlib.closing(engine(jobs())) as done:
-        for job, outcome in done:
-            decoded += outcome.decoded
-            progress.update(len(job.rows))
+        try:
+            for job, outcome in done:
+                decoded += outcome.decoded
+                progress.update(len(job.rows))
+        except KeyboardInterrupt:
+            log.info("stopping; what is prepared stays, and the same command goes on from here")
+            raise
     if decoded < len(sources):
         log.info("%s of %s utterances decoded; the others were there already", f"{decoded:,}", f"{len(sources):,}")
 
