@@ -44,7 +44,7 @@ def read_json(path: Path) -> Any:
 @contextlib.contextmanager
 def folder_written_at_once(target: Path) -> Iterator[Path]:
     """A new folder to write in that becomes `target` at the end, replacing what is there; gone if anything raises."""
-    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    partial = beside(target, f"partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
@@ -57,11 +57,16 @@ def folder_written_at_once(target: Path) -> Iterator[Path]:
 
 def replace_folder(new: Path, target: Path) -> None:
     """Put `new` in the place of `target`; what was there is deleted after."""
-    old = target.with_name(f".{target.name}.old-{os.getpid()}")
+    old = beside(target, f"old-{os.getpid()}")
     if target.exists():
         os.rename(target, old)
     os.rename(new, target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def beside(target: Path, kind: str) -> Path:
+    """The hidden neighbour of `target` of a kind: lock, work, partial-PID, old-PID."""
+    return target.with_name(f".{target.name}.{kind}")
 
 
 def remove_remains(target: Path) -> None:
@@ -71,11 +76,17 @@ def remove_remains(target: Path) -> None:
             shutil.rmtree(remains, ignore_errors=True)
 
 
+def has_remains(target: Path) -> bool:
+    """Whether anything is beside `target` that a run leaves when it is killed, or has while it works."""
+    kinds = ("lock", "work", "partial-*", "old-*")
+    return any(any(target.parent.glob(f".{glob.escape(target.name)}.{kind}")) for kind in kinds)
+
+
 @contextlib.contextmanager
 def locked(target: Path) -> Iterator[None]:
     """One process at a time works on `target`; the others wait. The lock file is gone at the end."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    lock = target.with_name(f".{target.name}.lock")
+    lock = beside(target, "lock")
     file = _lock_file(lock)
     try:
         yield

@@ -1,5 +1,6 @@
 """The second preparation does nothing, unless something that matters has changed."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -122,6 +123,30 @@ def test_a_file_name_that_is_no_utf8_is_a_name_like_others(tmp_path: Path) -> No
     assert sorted(name for split in corpus.meta["splits"] for name in corpus.split(split).column("id")) == ["caf\\udce9", "good"]
     assert "n\\udce9ant.wav" in (tmp_path / "out" / "rejected.csv").read_text()
     assert prepare(Source(str(folder)), tmp_path / "out", options("data.split=random"))[1]
+
+
+def test_a_vocabulary_that_changed_in_its_file_prepares_again(tmp_path: Path) -> None:
+    source, out, vocabulary = Source(str(corpus(tmp_path / "source", count=12))), tmp_path / "out", tmp_path / "vocab.json"
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    vocabulary.write_text(json.dumps({letter: number for number, letter in enumerate(letters)}))
+    asked = options(f"text.alphabet={vocabulary}")
+    assert prepare(source, out, asked)[0].meta["rejected"] == {}
+    assert prepare(source, out, asked)[1]
+    vocabulary.write_text(json.dumps({letter: number for number, letter in enumerate(letters.replace("5", ""))}))
+    again, existed = prepare(source, out, asked)
+    assert not existed and again.meta["rejected"] == {"outside_vocabulary": 1}
+
+
+def test_an_archive_gives_the_same_bytes_wherever_it_is_unpacked(tmp_path: Path) -> None:
+    csv = corpus(tmp_path / "source", count=4)
+    csv.write_text(csv.read_text() + "gone.wav,Not there.,speaker-1\n")
+    archive = shutil.make_archive(str(tmp_path / "corpus"), "gztar", csv.parent)
+    for out in (tmp_path / "here", tmp_path / "there" / "out"):
+        assert not prepare(Source(archive), out, options())[1] and prepare(Source(archive), out, options())[1]
+    assert state_of_bytes(tmp_path / "here") == state_of_bytes(tmp_path / "there" / "out")
+    assert f"{archive}/gone.wav" in (tmp_path / "here" / "rejected.csv").read_text()
+    counting = Counting()
+    assert not prepare(Source(archive), tmp_path / "here", options("text.case=upper"), counting)[1] and counting.decoded == 1
 
 
 def test_a_lost_or_cut_shard_is_noticed_and_prepared_again(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -40,14 +41,17 @@ class Tally:
         return sum(item["utterances"] for item in self.splits.values())
 
 
-def assemble(pieces: list[Piece], plan: Plan, folder: Path, keep_duplicates: bool) -> Tally:
-    """Put the pieces together in the new `folder`: shards, sources, rejected.csv. The pieces stay where they are."""
+def assemble(pieces: list[Piece], plan: Plan, folder: Path, keep_duplicates: bool, shown: Callable[[str], str]) -> Tally:
+    """Put the pieces together in the new `folder`: shards, sources, rejected.csv. The pieces stay where they are.
+
+    `shown`: a recording's path as people know it.
+    """
     records = [read_json(piece.record) for piece in pieces]
     repeated = leakage.duplicates([(piece.split, piece.target) for piece in pieces], keep_duplicates)
     tally = Tally()
     text = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}  # file names may be no UTF-8
     with open(folder / ORIGIN, "w", **text) as origin, open(folder / REJECTED, "w", **text) as rejected:
-        lists = _Lists(plan, origin, csv.writer(rejected, lineterminator="\n"), tally)
+        lists = _Lists(plan, origin, csv.writer(rejected, lineterminator="\n"), tally, shown)
         for split, of_split in groupby(enumerate(pieces), key=lambda item: item[1].split):
             shards = 0
             for _, of_shard in groupby(of_split, key=lambda item: item[1].shard):
@@ -104,8 +108,8 @@ def link(source: Path, target: Path) -> None:
 class _Lists:
     """The lists that are written while the shards are, and the counts."""
 
-    def __init__(self, plan: Plan, origin: Any, rejected: Any, tally: Tally) -> None:
-        self._plan, self._origin, self._rejected, self._tally = plan, origin, rejected, tally
+    def __init__(self, plan: Plan, origin: Any, rejected: Any, tally: Tally, shown: Callable[[str], str]) -> None:
+        self._plan, self._origin, self._rejected, self._tally, self._shown = plan, origin, rejected, tally, shown
         rejected.writerow(["id", "audio", "split", "rule", "reason", "text"])
 
     def add(self, piece: Piece, record: dict[str, Any], repeated: list[leakage.Duplicate], target: Path | None) -> None:
@@ -125,9 +129,10 @@ class _Lists:
     def _list(self, piece: Piece, left_out: list[tuple[int, str, str]]) -> None:
         rows = self._plan.rows(piece.rows[np.array([index for index, *_ in left_out])])
         for row, (_, rule, reason) in zip(rows, left_out):
-            self._tally.first = self._tally.first or f"{row.id} ({row.where}): {reason}"
+            where = self._shown(row.where)
+            self._tally.first = self._tally.first or f"{row.id} ({where}): {reason}"
             self._tally.rejected[rule] += 1
-            self._rejected.writerow([row.id, row.where, SPLITS[piece.split], rule, reason, row.text])
+            self._rejected.writerow([row.id, where, SPLITS[piece.split], rule, reason, row.text])
 
     def count(self, split: int, file: Path) -> None:
         """Add the utterances of a file to the totals."""

@@ -165,7 +165,11 @@ def decode(row: Planned, rules: Rules) -> tuple[np.ndarray, float] | Rejected:
         source = row.audio.read() if isinstance(row.audio, Inside) else row.audio
         audio = load(source, offset=row.offset, seconds=row.seconds, channel=row.channel, promised=row.promised, limits=rules.limits)
     except AudioError as error:
-        return Rejected(error.rule, f"the audio {error}")
+        # The file stands in a column of its own, and its folder may be one that an archive was unpacked in.
+        reason = str(error).replace(row.where or "\0", os.path.basename(row.where))
+        if error.rule == "missing_audio" and row.where:
+            reason = "is missing (no such file)"
+        return Rejected(error.rule, f"the audio {reason}")
     except OSError as error:
         return Rejected("bad_audio", f"the audio cannot be read ({error.strerror or error})")
     return pcm(audio), audio.clipped

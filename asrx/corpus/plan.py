@@ -21,6 +21,7 @@ from .rows import Inside, Row
 from .splits import SPLITS, UNNAMED, assign, hash64
 
 ROWS_PER_BATCH = 4096
+UNPACKED = "unpacked"  # folder beside a plan
 NOWHERE = -1  # size of an audio file that is not there; start of one that is a file of its own
 KEY_BYTES = 16
 
@@ -44,18 +45,18 @@ def state_of(path: str) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Unpacked:
-    """A folder that an archive is unpacked in: its files are identified by the archive's state and their place in it."""
+    """A folder beside the plan that archives are unpacked in. Its files are told by their place in it, and share their archive's state."""
 
-    folder: str | Path
+    folder: Path
     state: tuple[int, int] = (0, 0)
 
     def name_of(self, path: str) -> str:
-        """The path, for an unpacked file that in the archive."""
+        """The path as a plan has it: from the root, of an unpacked file from this folder."""
         return path.removeprefix(f"{self.folder}{os.sep}")
 
-    def state_at(self, path: str) -> tuple[int, int]:
-        """Size and time of the last change of a file, for an unpacked one those of its archive."""
-        return state_of(path) if self.name_of(path) == path else self.state
+    def state_of(self, name: str) -> tuple[int, int]:
+        """Size and time of the last change of what a plan names."""
+        return state_of(name) if name.startswith(os.sep) else self.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class Plan:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self._unpacked = str(file.parent / UNPACKED)
         self._reader = _open(file)
         self._batches = self._reader.num_record_batches
         self._last: tuple[int, pa.RecordBatch] = (0, self._reader.get_batch(0))
@@ -105,7 +107,7 @@ class Plan:
 
     def rows(self, numbers: np.ndarray) -> list[Planned]:
         """The rows with these numbers, which ascend."""
-        return [_planned(**record) for record in self.table(numbers, PLANNED).to_pylist()]
+        return [_planned(self._unpacked, **record) for record in self.table(numbers, PLANNED).to_pylist()]
 
     def keys(self) -> np.ndarray:
         """What each row's decoded audio depends on, as (rows, 2) uint64."""
@@ -118,7 +120,7 @@ class Plan:
             for path, size, mtime in zip(*(batch.column(name).to_pylist() for name in ("path", "size", "mtime"))):
                 if path and path not in known:
                     known = {} if len(known) > ROWS_PER_BATCH else known
-                    known[path] = unpacked.state_at(os.fsdecode(path))
+                    known[path] = unpacked.state_of(os.fsdecode(path))
                     if known[path] != (size, mtime):
                         return False
         return True
@@ -170,14 +172,14 @@ def _records(rows: Iterable[Row], unpacked: Unpacked) -> Iterator[tuple[Any, ...
     codes = {name: code for code, name in enumerate(SPLITS)}
     for row in rows:
         inside = row.audio if isinstance(row.audio, Inside) else None
-        path = _absolute(inside.path if inside else str(row.audio))
-        size, mtime = unpacked.state_at(path) if path else (NOWHERE, 0)
+        name = unpacked.name_of(_absolute(inside.path if inside else str(row.audio)))
+        size, mtime = unpacked.state_of(name) if name else (NOWHERE, 0)
         start, length, column = (inside.start, inside.length, inside.column) if inside else (NOWHERE, 0, "")
-        what = (unpacked.name_of(path), size, mtime, start, length, column, row.offset, row.seconds, row.channel, row.promised)
+        what = (name, size, mtime, start, length, column, row.offset, row.seconds, row.channel, row.promised)
         key = hashlib.blake2b(repr(what).encode(errors="surrogateescape"), digest_size=KEY_BYTES).digest()
         yield (
             _storable(row.id), codes.get(row.split or "", UNNAMED), row.text, row.speaker, _json(tuple(row.slices.items())),
-            os.fsencode(path), start, length, column, row.offset, math.nan if row.seconds is None else row.seconds,
+            os.fsencode(name), start, length, column, row.offset, math.nan if row.seconds is None else row.seconds,
             math.nan if row.promised is None else row.promised, NOWHERE if row.channel is None else row.channel, row.problem, size, mtime, key,
         )  # fmt: skip
 
@@ -266,8 +268,9 @@ def _rewrite(plan: Plan, splits: np.ndarray, renamed: dict[int, str], file: Path
             writer.write_batch(batch.set_column(1, SCHEMA.field("split"), pa.array(splits[start : start + ROWS_PER_BATCH])))
 
 
-def _planned(path: bytes, start: int, length: int, column: str, seconds: float, promised: float, channel: int, **same: Any) -> Planned:
+def _planned(unpacked: str, path: bytes, start: int, length: int, column: str, seconds: float, promised: float, channel: int, **same: Any) -> Planned:
     name = os.fsdecode(path)
+    name = os.path.join(unpacked, name) if name else ""  # join leaves a path from the root alone
     audio = Inside(name, start, length, column) if start != NOWHERE else Path(name)
     return Planned(
         audio=audio,

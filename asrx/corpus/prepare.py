@@ -1,6 +1,7 @@
 """Prepare: a source of recordings with transcripts to 16 kHz shards, a report and the list of what was left out."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -14,7 +15,7 @@ from typing import Any
 
 from ..config import Config
 from ..errors import InputError
-from ..files import locked, read_json, replace_folder, sync, write_json, write_text
+from ..files import beside, has_remains, locked, read_json, remove_remains, replace_folder, sync, write_json, write_text
 from ..progress import bar
 from ..text import TranscriptNormalizer
 from . import layouts, leakage, plan, workers
@@ -35,6 +36,8 @@ REPORT = "report"
 PARTS = {META, REJECTED, ORIGIN, SOURCES, leakage.LEAKAGE, REPORT, *SPLITS}  # all that a corpus folder holds
 NOT_IN_PIECES = ("split", "train_share", "shard_size", "seed", "max_rejected", "duplicates")  # options of `data` that change no utterance
 NOT_PREPARED = ("workers", "fraction", "eval_utterances")  # options of `data` that change nothing in the corpus
+
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
 
 Engine = Callable[[Iterable[Job]], Iterator[tuple[Job, Outcome]]]
 
@@ -69,21 +72,25 @@ def prepare(source: Source, out: Path, config: Config, engine: Engine | None = N
     rules, text_rule = Rules.from_config(config), TranscriptNormalizer.from_config(config.text)
     place = _Place.of(out.resolve())  # a link stays a link
     with _writable(out), locked(place.base):
-        request = _request(source, place, config)
+        request = _request(source, place, config, rules)
+        remove_remains(place.base)
         if request.is_done:
+            shutil.rmtree(place.work, ignore_errors=True)
             return PreparedCorpus.open(out), True
         place.work.mkdir(exist_ok=True)
         sources = _planned(request)
         pieces = cut(sources, config.data.shard_size, place.work / "pieces")
         engine = engine or partial(workers.run, workers=config.data.workers or os.cpu_count() or 1)
-        _make(pieces, sources, request, rules, text_rule, engine)
-        place.publish(_assembled(pieces, sources, request, rules, text_rule))
+        _make(pieces, sources, request, text_rule, engine)
+        place.publish(_assembled(pieces, sources, request, text_rule))
     return PreparedCorpus.open(out), False
 
 
 def existing(source: Source, out: Path, config: Config) -> PreparedCorpus | None:
-    """The corpus in `out`, if it is what `prepare` would make. Reads states and changes nothing."""
-    return PreparedCorpus.open(out) if _request(source, _Place.of(out.resolve()), config).is_done else None
+    """The corpus in `out`, if it is what `prepare` would make and nothing is left to clear away. Reads states and changes nothing."""
+    place = _Place.of(out.resolve())
+    request = _request(source, place, config, Rules.from_config(config))
+    return PreparedCorpus.open(out) if request.is_done and not has_remains(place.base) else None
 
 
 @dataclass(frozen=True)
@@ -101,14 +108,14 @@ class _Place:
     @property
     def work(self) -> Path:
         """The hidden folder that an interrupted preparation leaves and the next one goes on in."""
-        return self.base.with_name(f".{self.base.name}.work")
+        return beside(self.base, "work")
 
     def check(self) -> None:
         """InputError where the target holds anything but a corpus."""
         if self.target.exists() and not self.target.is_dir():
             raise InputError(f"{self.target} is a file; --out names a folder")
         present = {path.name for path in self.target.iterdir()} if self.target.exists() else set()
-        present -= {self.work.name, f".{self.base.name}.lock", "lost+found"}
+        present -= {self.work.name, beside(self.base, "lock").name, "lost+found"}
         if present and (META not in present or present - PARTS):
             what = ", ".join(sorted(present - PARTS)[:3]) or "shards of no corpus"
             raise InputError(f"{self.target} holds something that is not a prepared corpus ({what}); name a new or empty folder with --out")
@@ -132,7 +139,11 @@ class _Place:
 def _writable(out: Path) -> Iterator[None]:
     try:
         yield
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InputError(f"the disk that holds {out} is full; free some space and run the same command again: it goes on where it stopped") from None
+        if error.errno not in UNWRITABLE:
+            raise
         raise InputError(f"{out} cannot be written ({error.strerror}: {error.filename}); name another folder with --out") from None
 
 
@@ -155,13 +166,25 @@ class _Request:
     config: Config
     found: Found
     unpacked: Unpacked
+    rules: Rules
+
+    @property
+    def text(self) -> dict[str, Any]:
+        """The options of the text; of an alphabet that is a file what is in it."""
+        alphabet = self.rules.alphabet and sorted(self.rules.alphabet.characters)
+        return {**asdict(self.config.text), "alphabet": alphabet}
+
+    def shown(self, path: str) -> str:
+        """A recording's path as people know it: one that was unpacked is in its archive."""
+        folder = f"{self.unpacked.folder}{os.sep}"
+        return f"{_where(self.source)}{os.sep}{path[len(folder) :].partition(os.sep)[2]}" if path.startswith(folder) else path
 
     @cached_property
     def key(self) -> str:
         """Digest of everything that the result depends on, but for the audio files: tables and their state, options."""
         data = {name: value for name, value in asdict(self.config.data).items() if name not in NOT_PREPARED}
         source = (_where(self.source), str(self.source.audio_dir), asdict(self.source.columns), self.source.name)
-        parts = (FORMAT, source, self.found.layout, self.unpacked.state, data, asdict(self.config.text))
+        parts = (FORMAT, source, self.found.layout, self.unpacked.state, data, self.text)
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     @property
@@ -176,11 +199,11 @@ class _Request:
             return False
 
 
-def _request(source: Source, place: _Place, config: Config) -> _Request:
+def _request(source: Source, place: _Place, config: Config, rules: Rules) -> _Request:
     place.check()
-    unpacked = place.work / "unpacked"
+    unpacked = place.work / plan.UNPACKED
     found = source.find(unpacked)
-    return _Request(source, place, config, found, Unpacked(unpacked, _state(found.inputs)))
+    return _Request(source, place, config, found, Unpacked(unpacked, _state(found.inputs)), rules)
 
 
 def _planned(request: _Request) -> Plan:
@@ -208,8 +231,8 @@ def _refuse_unusable(sources: Plan, request: _Request) -> None:
     numbers = sources.unusable()
     if len(numbers) > request.config.data.max_rejected * len(sources) or len(numbers) == len(sources):
         row = sources.rows(numbers[:1])[0]
-        rule, reason = ("source", row.problem) if row.problem else ("missing_audio", f"the audio is missing (no such file: {row.where or 'the name is empty'})")
-        raise _too_many(len(numbers), sources, request, rule, f"{row.id} ({row.where}): {reason}")
+        rule, reason = ("source", row.problem) if row.problem else ("missing_audio", "the audio is missing (no such file)")
+        raise _too_many(len(numbers), sources, request, rule, f"{row.id} ({request.shown(row.where)}): {reason}")
 
 
 def _too_many(count: int, sources: Plan, request: _Request, rules: str, first: str) -> InputError:
@@ -219,11 +242,11 @@ def _too_many(count: int, sources: Plan, request: _Request, rules: str, first: s
     )
 
 
-def _make(pieces: list[Piece], sources: Plan, request: _Request, rules: Rules, text_rule: TranscriptNormalizer, engine: Engine) -> None:
+def _make(pieces: list[Piece], sources: Plan, request: _Request, text_rule: TranscriptNormalizer, engine: Engine) -> None:
     """Make every piece that is not there yet."""
     data = {name: value for name, value in asdict(request.config.data).items() if name not in (*NOT_IN_PIECES, *NOT_PREPARED)}
-    options = json.dumps([FORMAT, data, asdict(request.config.text)], sort_keys=True, default=str)
-    earlier = Earlier(request.place.target, rules.decoding_digest())
+    options = json.dumps([FORMAT, data, request.text], sort_keys=True, default=str)
+    earlier = Earlier(request.place.target, request.rules.decoding_digest())
     for remains in request.place.work.rglob(f"*{PARTIAL}*"):
         remains.unlink(missing_ok=True)
     progress = bar(total=len(sources), label="prepare", unit="clip")
@@ -236,7 +259,7 @@ def _make(pieces: list[Piece], sources: Plan, request: _Request, rules: Rules, t
             if piece.made(key) or _linked(piece, key, earlier):
                 progress.update(len(piece.rows))
             else:
-                yield Job(sources.file, piece.rows, piece.target, key, rules, text_rule, earlier.kept(keys[piece.rows]))
+                yield Job(sources.file, piece.rows, piece.target, key, request.rules, text_rule, earlier.kept(keys[piece.rows]))
 
     with contextlib.closing(progress), contextlib.closing(engine(jobs())) as done:
         try:
@@ -264,14 +287,14 @@ def _linked(piece: Piece, key: str, earlier: Earlier) -> bool:
     return True
 
 
-def _assembled(pieces: list[Piece], sources: Plan, request: _Request, rules: Rules, text_rule: TranscriptNormalizer) -> Path:
+def _assembled(pieces: list[Piece], sources: Plan, request: _Request, text_rule: TranscriptNormalizer) -> Path:
     """A folder with the whole corpus, in the work folder."""
     config, folder = request.config, request.place.work / "corpus"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    tally = assemble(pieces, sources, folder, config.data.duplicates == "keep")
+    tally = assemble(pieces, sources, folder, config.data.duplicates == "keep", request.shown)
     _check_rejected(tally, sources, request)
-    corpus = PreparedCorpus(folder, _meta(tally, request, rules, text_rule))
+    corpus = PreparedCorpus(folder, _meta(tally, request, text_rule))
     corpus.meta["leakage"] = leakage.shared(corpus, tally.rejected)
     _report(corpus, config)
     write_json(folder / META, corpus.meta)
@@ -287,7 +310,7 @@ def _check_rejected(tally: Tally, sources: Plan, request: _Request) -> None:
     raise _too_many(count, sources, request, rules, tally.first)
 
 
-def _meta(tally: Tally, request: _Request, rules: Rules, text_rule: TranscriptNormalizer) -> dict[str, Any]:
+def _meta(tally: Tally, request: _Request, text_rule: TranscriptNormalizer) -> dict[str, Any]:
     sections = request.config.sections()
     return {
         "format": FORMAT,
@@ -298,7 +321,7 @@ def _meta(tally: Tally, request: _Request, rules: Rules, text_rule: TranscriptNo
         "normalizer": text_rule.name,
         "digest": tally.digest.hexdigest(),
         "key": request.key,
-        "decoding": rules.decoding_digest(),
+        "decoding": request.rules.decoding_digest(),
         "splits": tally.splits,
         "rejected": dict(tally.rejected.most_common()),
         "characters": {split: dict(counts.most_common()) for split, counts in tally.characters.items()},

@@ -40,7 +40,7 @@ def _together(jobs: Iterator[Job], workers: int) -> Generator[tuple[Job, Outcome
         under_way: dict[Future[Any], Job] = {}
         try:
             for job in jobs:
-                under_way[pool.submit(write, job)] = job
+                under_way[_submit(pool, job)] = job
                 while len(under_way) >= workers * UNDER_WAY:
                     yield from _settled(under_way, sealers)
             while under_way:
@@ -48,8 +48,7 @@ def _together(jobs: Iterator[Job], workers: int) -> Generator[tuple[Job, Outcome
         except BrokenProcessPool:
             return [job for job in under_way.values() if not job.record.is_file()]
         finally:
-            for future in under_way:
-                future.cancel()
+            pool.shutdown(cancel_futures=True)
     return []
 
 
@@ -70,7 +69,7 @@ def _alone(job: Job) -> Outcome:
     while True:
         with _pool(1) as pool:
             try:
-                return pool.submit(write, job).result().seal()
+                return _submit(pool, job).result().seal()
             except BrokenProcessPool:
                 row = int.from_bytes(job.progress.read_bytes(), "little")
         if row in job.lethal or len(job.lethal) == MOST_LETHAL:
@@ -83,10 +82,18 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_set_up_worker)
 
 
+def _submit(pool: ProcessPoolExecutor, job: Job) -> Future[Any]:
+    """Hand a job over. A worker that is started for it inherits that Ctrl-C is blocked: that is the parent's to handle."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(write, job)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _set_up_worker() -> None:
-    """Decoders print their notes on damaged files themselves; the reasons are in rejected.csv. Ctrl-C is the parent's to handle."""
+    """Decoders print their notes on damaged files themselves; the reasons are in rejected.csv."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.meta_path.insert(0, _WithoutPandas())
     threading.Thread(target=_end_with_parent, daemon=True).start()
