@@ -1,5 +1,6 @@
 """Releases as their archives hold them: folder, tarball and zip, with what real ones have in odd places."""
 
+import os
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -10,7 +11,10 @@ import pytest
 import soundfile
 from sounds import sound, write
 
+from asrx.config import resolve
 from asrx.corpus.layouts import Columns, find, read
+from asrx.corpus.layouts.source import PREPARED, folders, visible
+from asrx.corpus.prepare import Source, prepare
 from asrx.corpus.rows import Row
 from asrx.errors import InputError
 from asrx.recognizer.audio import load
@@ -135,7 +139,7 @@ def test_common_voice_splits_slices_and_promises(tmp_path: Path) -> None:
     assert rows["train"].slices == {"domain": "general", "age": "twenties", "gender": "male", "accent": "Romano", "locale": "it"}
     assert [rows[split].promised for split in ("train", "validation", "test")] == [1.0, 1.001, 1.002]
     assert [row.promised for row in read(str(folder / "train.tsv"))] == [1.0, 1.001]  # with its dev.tsv
-    assert {folder / "train.tsv", folder / "clip_durations.tsv", folder / "clips"} <= set(find(str(folder)).inputs)
+    assert {folder / "train.tsv", folder / "clip_durations.tsv"} <= set(find(str(folder)).inputs)
     for name in ("train", "dev", "test"):
         (folder / f"{name}.tsv").unlink()
     assert [row.split for row in read(str(folder))] == [None] * 3  # a small language: nothing but validated.tsv
@@ -160,6 +164,92 @@ def test_librispeech_speakers_splits_and_gender(tmp_path: Path, caplog: pytest.L
     assert "1 recordings have no transcript" in caplog.text
     assert {row.split for row in read(str(folder / "dev-other"))} == {"validation"}
     assert read(str(folder / "train-clean-100"))[0].slices == {"gender": "F"}  # of the list one folder up
+
+
+@pytest.mark.parametrize("above", ["", "download/of/", "download/of/mine/"])
+def test_librispeech_below_other_folders_with_upper_case_suffixes(tmp_path: Path, above: str) -> None:
+    folder = librispeech(tmp_path / above)
+    put(tmp_path / "notes" / "read.me", "so that the folder is not the only one")
+    for file in list(folder.rglob("*.flac")):
+        file.rename(file.with_suffix(".FLAC"))
+    rows = read(str(tmp_path))
+    assert {row.id: row.slices for row in rows}["103-7-0000"] == {"gender": "F"} and {row.split for row in rows} == {"train", "validation", "test"}
+    assert all(row.audio.suffix == ".FLAC" and row.audio.is_file() for row in rows)
+    transcript = folder / "train-clean-100" / "103" / "7" / "103-7.trans.txt"
+    assert [row.slices for row in read(str(transcript))] == [{"gender": "F"}] * 2
+
+
+@pytest.mark.parametrize("audio_dir", [False, True])
+def test_common_voice_v1_of_kaggle_holds_its_folders_twice(tmp_path: Path, audio_dir: bool) -> None:
+    for split in ("train", "dev"):
+        clip(tmp_path / f"cv-valid-{split}" / f"cv-valid-{split}" / "sample-000000.mp3")
+        put(tmp_path / ("tables" if audio_dir else "") / f"cv-valid-{split}.csv", f"filename,text\ncv-valid-{split}/sample-000000.mp3,{split}\n")
+    rows = read(str(tmp_path / "tables" if audio_dir else tmp_path), audio_dir=tmp_path if audio_dir else None)
+    assert [(row.split, row.audio.is_file()) for row in rows] == [("validation", True), ("train", True)]
+    assert [row.audio.parent.parent.name for row in rows] == ["cv-valid-dev", "cv-valid-train"]
+
+
+def pairs(root: Path) -> Path:
+    for number in range(2):
+        clip(root / "a" / f"{number}.wav")
+        put(root / "a" / f"{number}.txt", f"text {number}")
+    return root
+
+
+def test_pairs_are_pairs_however_their_letters_are_composed(tmp_path: Path) -> None:
+    clip(tmp_path / "e\u0301.wav").rename(tmp_path / "e\u0301.WAV")
+    put(tmp_path / "\u00e9.txt", "hello")
+    assert [(row.text, row.problem, row.audio.is_file()) for row in read(str(tmp_path))] == [("hello", "", True)]
+
+
+@pytest.mark.parametrize("make", [pairs, librispeech, ljspeech, openslr_54, common_voice])
+def test_a_corpus_prepared_inside_its_source_is_no_part_of_it(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    def state() -> tuple[str, str, list, list[Row]]:
+        found = find(str(tmp_path), audio_dir=tmp_path if make is openslr_54 else None)
+        return found.layout, found.listing, [(path, path.stat().st_mtime_ns) for path in found.inputs], list(found.rows())
+
+    make(tmp_path)
+    before, source = state(), Source(str(tmp_path))
+    assert before[1] and not any(path.is_dir() for path, _ in before[2])
+    prepare(source, tmp_path / "train", resolve(overrides=["data.workers=1", "data.max_rejected=0.9"]))
+    assert all((tmp_path / "train" / name).is_file() for name in PREPARED)  # else nobody knows a corpus
+    (tmp_path / ".train.work" / "unpacked").mkdir(parents=True)
+    assert state() == before
+    assert tmp_path / "train" not in visible(tmp_path) and not any("train/" in place for place, _ in folders(tmp_path) if "Libri" not in place)
+
+
+@pytest.mark.parametrize("change", ["recording", "transcript", "text", "gone"])
+@pytest.mark.parametrize("make", [pairs, librispeech, ljspeech, openslr_54, common_voice])
+def test_what_changes_the_rows_changes_the_listing(tmp_path: Path, make: Callable[[Path], Path], change: str) -> None:
+    make(tmp_path)
+    first = find(str(tmp_path)).listing
+    recording = next(file for file in sorted(tmp_path.rglob("*")) if file.suffix in (".wav", ".flac", ".mp3"))
+    if change == "recording":
+        clip(recording.with_stem("another"))
+    elif change == "gone":
+        recording.unlink()
+    elif make is pairs and change == "transcript":
+        put(tmp_path / "a" / "another.txt", "another")
+    elif make is pairs:
+        put(tmp_path / "a" / "0.txt", "text 9")
+        os.utime(tmp_path / "a" / "0.txt", (1, 1))
+    else:
+        put(tmp_path / "remarks.log", "nothing that a row is made of")
+        assert find(str(tmp_path)).listing == first
+        return
+    assert find(str(tmp_path)).listing != first
+
+
+def test_ljspeech_with_upper_case_suffixes(tmp_path: Path) -> None:
+    for file in list(ljspeech(tmp_path).rglob("*.wav")):
+        file.rename(file.with_suffix(".WAV"))
+    assert find(str(tmp_path)).layout == "ljspeech" and all(row.audio.is_file() for row in read(str(tmp_path)))
+
+
+def test_openslr_names_composed_otherwise(tmp_path: Path) -> None:
+    clip(tmp_path / "e\u0301_1.wav")
+    put(tmp_path / "line_index.tsv", "\u00e9_1\thello\n")
+    assert [row.audio for row in read(str(tmp_path))] == [tmp_path / "e\u0301_1.wav"]
 
 
 def test_ljspeech_quotes_are_text_and_the_spoken_form_counts(tmp_path: Path) -> None:

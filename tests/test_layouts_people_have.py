@@ -1,12 +1,13 @@
 """Tables and manifests as tools and people write them."""
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
-from sounds import table, write
+from sounds import sound, table, write
 
-from asrx.corpus.layouts import Columns, Row, read
+from asrx.corpus.layouts import Columns, Row, find, read
 from asrx.errors import AsrxError, ConfigError, InputError
 
 
@@ -62,9 +63,128 @@ def test_quoted_new_lines_commas_and_quotes_are_text(clips: Path) -> None:
     assert texts(rows) == ['two\nlines, "quoted"', "next"]
 
 
-def test_a_text_with_an_unquoted_comma_is_not_cut_short(clips: Path) -> None:
-    with pytest.raises(InputError, match="line 3: more fields"):
-        read_text(clips, "path,sentence\na.wav,fine\nb.wav,hello, world\n")
+def test_quoted_lines_with_as_many_commas_as_a_row_are_text(clips: Path) -> None:
+    rows = read_text(clips, 'sentence,path\n"one, two\n\nfour, five\r\nsix.",a.wav\n"a\n""quote"", here",b.wav\n')
+    assert texts(rows) == ["one, two\n\nfour, five\r\nsix.", 'a\n"quote", here'] and not any(row.problem for row in rows)
+
+
+@pytest.mark.parametrize("lines", [
+    ['a.wav,"open', "b.wav,two", "c,three", "d.mp3,four"],
+    ['a.wav,"open', "b.wav,two", 'c,"th, ree"', "d.mp3,four"],
+    ['a.wav,"open', 'b.wav,two"', "c,three", "d.mp3,four"],
+    ['a.wav,"open', 'b,two"', "c,three", "d.mp3,four"],
+    ['a.wav,"open', 'gone.wav,two"', "c,three", "d.mp3,four"],
+    ['a.wav,"open', 'nowhere,two', 'nowhere,"three" and', "d.mp3,four"],
+    ['a.wav,"open "" still', "b.wav,two", "c,three", "d.mp3,four"],
+])  # fmt: skip
+def test_a_quotation_mark_that_does_not_close_costs_its_own_row_only(clips: Path, lines: list[str]) -> None:
+    for number in range(len(lines)):  # also as the last row
+        turned = lines[number:] + lines[:number]
+        rows = read_text(clips, "path,sentence\n" + "\n".join(turned) + "\n")
+        assert len(rows) == 4, turned
+        assert [row.id for row in rows] == [line.partition(",")[0].partition(".")[0] for line in turned] or "nowhere" in str(lines)
+        broken = turned.index(lines[0])
+        assert f"all.csv, line {broken + 2}: a quotation mark" in rows[broken].problem
+        assert not any(row.problem for index, row in enumerate(rows) if index != broken)
+
+
+@pytest.mark.parametrize("lines", [
+    ['"open,a.wav', "two,b.wav", "three,c", "four,d.mp3"], ['"open,a.wav', 'two",b.wav', "three,c", "four,d.mp3"],
+    ['"open,a.wav', '"two, too",b.wav', '"three",c', "four,d.mp3"],
+])  # fmt: skip
+def test_a_quotation_mark_that_does_not_close_where_the_text_comes_first(clips: Path, lines: list[str]) -> None:
+    rows = read_text(clips, "sentence,path\n" + "\n".join(lines) + "\n")
+    assert ["line 2: a quotation mark" in row.problem for row in rows] == [True, False, False, False] and names(rows[1:]) == ["b.wav", "c.mp3", "d.mp3"]
+
+
+def test_every_row_with_an_open_quotation_mark_is_one_row(clips: Path) -> None:
+    """None of 20,000 ends: reading to the end of the table from each would take hours."""
+    rows = read_text(clips, "path,sentence\n" + 'a.wav,""\n' + 'b.wav,"""Yes"", he said\n' * 20_000)
+    assert sum("quotation mark" in row.problem for row in rows) == 20_000 and not rows[0].problem
+
+
+def test_a_quotation_mark_that_closes_far_below_swallows_no_row(clips: Path) -> None:
+    """Nothing tells these rows from lines of text: their recordings are not there and their names have no suffix."""
+    rows = read_text(clips, 'path,sentence\nx,"open\n' + "x,one\n" * 1500 + 'x,closed"\nx,end\n')
+    assert len(rows) == 1503 and [bool(row.problem) for row in rows] == [True] + [False] * 1502
+
+
+def test_an_open_quotation_mark_in_the_header_is_refused(clips: Path) -> None:
+    with pytest.raises(InputError, match="all.csv, line 2: a quotation mark"):
+        read_text(clips, '\npath,"sentence\na.wav,one\nb.wav,two\n')
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", "|"])
+def test_a_text_with_an_unquoted_delimiter_is_not_cut_short(clips: Path, delimiter: str) -> None:
+    lines = ["path,sentence,offset,duration", "a.wav,fine,,", "b.wav,hello, world,,", "c,more,,"]
+    rows = read_text(clips, "\n".join(lines).replace(",", delimiter))
+    assert [bool(row.problem) for row in rows] == [False, True, False] and "line 3 has more fields" in rows[1].problem and rows[1].id == "b"
+    assert read_text(clips, "path,sentence\na.wav,fine\nb.wav,hello, world\n")[1].problem
+
+
+@pytest.mark.parametrize("name", ["train.csv", "train.tsv"])
+def test_a_missing_header_is_told_with_the_one_to_write(clips: Path, name: str) -> None:
+    delimiter, shown = ("\t", "<tab>") if name.endswith("tsv") else (",", ",")
+    lines = [["s1", "a", "hello there, you", "x"], ["s1", "b", "hi", "x"]]
+    with pytest.raises(InputError, match=f"no header.*: {shown.join(('column1', 'path', 'text', 'column4'))}$"):
+        read_text(clips, "\n".join(delimiter.join(f'"{field}"' for field in line) for line in lines), name)
+    with pytest.raises(InputError, match="no header.*: path,text$"):
+        read_text(clips, "a.wav,the only row\n")
+    with pytest.raises(InputError, match="no header.*: path,text$"):
+        read_text(clips, "gone.wav,hi\ngone2.wav,hi\n", columns=Columns("file", "said"))
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [(".wav", "wav"), (".FLAC", "flac"), (".data", "wav"), ("", "flac"), ("", "mp3"), (".csv", "ogg")])
+@pytest.mark.parametrize("layout", [None, "table"])
+def test_a_recording_is_no_source(tmp_path: Path, suffix: str, kind: str, layout: str | None) -> None:
+    write(tmp_path / "x.wav", sound(0.5), kind=kind).rename(tmp_path / f"said{suffix}")
+    with pytest.raises(InputError, match=f"said{suffix} is a recording; give the table or folder"):
+        read(str(tmp_path / f"said{suffix}"), layout=layout)
+
+
+@pytest.mark.parametrize("value", ["https://host/a.wav", "s3://bucket/a.wav"])
+def test_a_url_is_no_file_and_says_so(clips: Path, value: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"path": [value, "a.wav"], "text": ["far", "near"]}), clips / "x.parquet")
+    (clips / "kaldi").mkdir()
+    (clips / "kaldi" / "wav.scp").write_text(f"0 {value}\n1 a.wav\n")
+    (clips / "kaldi" / "text").write_text("0 far\n1 near\n")
+    for rows in (read_text(clips, f"path,text\n{value},far\na.wav,near\n"), read(str(clips / "x.parquet")), read(str(clips / "kaldi"))):
+        assert rows[0].problem.startswith(f"{value} is a URL; download it first") and rows[0].audio == Path() and not rows[1].problem
+
+
+def test_names_that_differ_in_the_case_of_a_suffix_or_in_composition_are_found(tmp_path: Path) -> None:
+    nfc, nfd = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+    names = ["clips/a.WAV", f"clips/{nfc}1.wav", f"clips/{nfd}2.Mp3", f"{nfd}/b.FLAC", "clips/exact.wav", "clips/exact.WAV", "clips/Mr.Smith.wav"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    asked = ["a.wav", "a", "clips/a.WaV", f"{nfd}1.wav", f"{nfc}2", f"{nfc}/b.flac", "exact.WAV", "Mr.Smith"]
+    rows = read_text(tmp_path, "path,text\n" + "".join(f"{name},x\n" for name in [*asked, "A.wav", "b.wav"]))
+    expected = [*["clips/a.WAV"] * 3, *names[1:4], "clips/exact.WAV", "clips/Mr.Smith.wav"]
+    assert [str(row.audio.relative_to(tmp_path)) for row in rows[:-2]] == expected
+    assert [row.audio for row in rows[-2:]] == [tmp_path / "A.wav", tmp_path / "b.wav"]  # other names
+
+
+def test_ids_are_audio_names_where_there_are_such_recordings(clips: Path) -> None:
+    (clips / "clips").rename(clips / "wavs")
+    rows = read_text(clips, 'ID|Text\na|hello, "you"\nb|"Hi," he said\nd|bye\n', "metadata.csv")
+    assert names(rows) == ["a.wav", "b.wav", "d.mp3"] and [row.id for row in rows] == ["a", "b", "d"] and texts(rows)[0] == 'hello, "you"'
+    assert find(str(clips)).layout == "table" and len(read(str(clips))) == 3
+    with pytest.raises(InputError, match="--audio-column"):
+        read_text(clips, "ID|Text\nx|hello\n")
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_manifest_that_is_one_array(clips: Path, indent: int | None) -> None:
+    content = json.dumps([{"audio_filepath": "a.wav", "text": "é ]"}, {"audio_filepath": "b.wav", "text": "two", "offset": 1.5}], indent=indent)
+    rows = read_text(clips, content, "m.json")
+    assert texts(rows) == ["é ]", "two"] and names(rows) == ["a.wav", "b.wav"] and find(str(clips / "m.json")).layout == "nemo"
+    for damaged in (content[:-1], content[:-5], content + content, content.replace('"b.wav",', '"b.wav"'), "[]", '[["a.wav"]]'):
+        with pytest.raises(InputError, match="m.json"):
+            read_text(clips, damaged, "m.json")
 
 
 def test_common_voice_with_bare_quotes_and_no_suffix(clips: Path) -> None:

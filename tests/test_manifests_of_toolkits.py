@@ -248,10 +248,16 @@ def test_pairs_in_tars_and_folders_that_lack_one_half(tmp_path: Path, caplog: py
         assert "1 recordings have no transcript" in caplog.text and "alone" in caplog.text
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_audiofolder_at_the_top_and_by_split(tmp_path: Path, kind: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     def metadata(path: Path, rows: list[dict[str, str]]) -> None:
-        table(path, rows) if kind == "csv" else put(path, "".join(json.dumps(row) + "\n" for row in rows))
+        if kind == "parquet":
+            pq.write_table(pa.Table.from_pylist(rows), path)
+        else:
+            table(path, rows) if kind == "csv" else put(path, "".join(json.dumps(row) + "\n" for row in rows))
 
     for split in ("train", "test"):
         write(tmp_path / "split" / split / "a.wav", sound(1.0))
@@ -262,6 +268,14 @@ def test_audiofolder_at_the_top_and_by_split(tmp_path: Path, kind: str) -> None:
         rows = read(str(tmp_path / folder))
         assert find(str(tmp_path / folder)).layout == "audiofolder"
         assert [(row.split, row.text) for row in rows] == [("test", "test"), ("train", "train")] and all(row.audio.is_file() for row in rows)
+
+
+def test_an_unnamed_recording_is_counted_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("train/a.wav", "b.wav", "unnamed.wav"):
+        write(tmp_path / name, sound(0.5))
+    table(tmp_path / "metadata.csv", [{"file_name": name, "text": "x"} for name in ("b.wav", "train/a.wav", "./b.wav", "b.wav")])
+    assert all(row.audio.is_file() for row in read(str(tmp_path)))
+    assert "1 recordings have no transcript" in caplog.text
 
 
 def test_nemo_durations_are_promised_and_gzip_is_fine(tmp_path: Path) -> None:

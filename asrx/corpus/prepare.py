@@ -184,7 +184,7 @@ class _Request:
         """Digest of everything that the result depends on, but for the audio files: tables and their state, options."""
         data = {name: value for name, value in asdict(self.config.data).items() if name not in NOT_PREPARED}
         source = (_where(self.source), str(self.source.audio_dir), asdict(self.source.columns), self.source.name)
-        parts = (FORMAT, source, self.found.layout, self.unpacked.state, data, self.text)
+        parts = (FORMAT, source, self.found.layout, self.found.listing, self.unpacked.state, data, self.text)
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     @property

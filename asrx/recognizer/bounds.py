@@ -37,7 +37,8 @@ class Limits:
         """Raise AudioError for more than `max_seconds`. `promised`: frames by the header, where it is known."""
         if self.max_seconds is None or frames <= self.most_frames(rate):
             return
-        length = f"lasts {promised / rate:,.2f} s, longer" if promised and promised >= frames else "is longer"
+        longest = -(-promised * 1_000 // rate) / 1_000 if promised else 0.0  # rounded up, lest it read like the bound
+        length = f"lasts {longest:,.3f} s, longer" if promised and promised >= frames else "is longer"
         raise AudioError(f"{length} than {self.max_seconds:g} s", "too_long")
 
     def most_frames(self, rate: int) -> int | None:

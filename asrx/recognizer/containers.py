@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import ogg
+from . import ogg, wav
 from .bounds import AudioError, truncated
 from .content import Content, Splice, is_container
 from .mixdown import to_float
@@ -66,7 +66,7 @@ class AvFile(Sound):
         self._stream = self._container.streams.audio[0]
         if self._stream.codec_context is None:
             self._container.close()
-            raise AudioError("cannot be decoded: FFmpeg has no decoder for its sound")
+            raise AudioError(f"cannot be decoded: FFmpeg has no decoder for its sound{_codec(self._content)}")
         self._format = self._container.format.name.partition(",")[0]
         self._tick = float(self._stream.time_base or 0)
         self._decoded = self._decoder()
@@ -203,7 +203,7 @@ def _open(content: Content) -> "av.container.InputContainer":
         import av
     except ImportError:
         hint = "for m4a, mp4, webm, wma, amr and more: pip install 'asrx[formats]' (or only av)"
-        raise AudioError(f"is not audio in any format that libsndfile reads; {hint}", "not_audio") from None
+        raise AudioError(f"is not audio in any format that libsndfile reads{_codec(content)}; {hint}", "not_audio") from None
     try:
         # From a file object: a name might be taken for an address, and a file that names others could not open them.
         return av.open(Splice(b"", content), metadata_errors="replace", options={"format_whitelist": DEMUXERS, "protocol_whitelist": ""})
@@ -211,6 +211,11 @@ def _open(content: Content) -> "av.container.InputContainer":
         if is_container(content):
             raise AudioError(f"is truncated or damaged ({error.strerror or error})", "truncated") from None
         raise AudioError("is not audio in any format that libsndfile or FFmpeg reads", "not_audio") from None
+
+
+def _codec(content: Content) -> str:
+    tag = wav.format_tag(content)
+    return "" if tag is None else f" (WAV format tag 0x{tag:04X})"
 
 
 def _samples(frame: "av.AudioFrame") -> np.ndarray:

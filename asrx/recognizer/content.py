@@ -10,7 +10,7 @@ from .bounds import AudioError, shown
 
 HEAD = 4_096  # bytes that tell most formats apart
 MAGIC = ((4, b"ftyp"), (4, b"moov"), (4, b"mdat"), (4, b"wide"), (0, b"\x1a\x45\xdf\xa3"), (0, b"\x30\x26\xb2\x75"), (0, b"#!AMR"), (0, b"FLV\1"),
-         (0, b"RIFF"), (0, b"caff"), (0, b"OggS"), (0, b"wvpk"), (0, b"TTA1"), (0, b"MAC "), (0, b".RMF"))  # fmt: skip
+         (0, b"RIFF"), (0, b"caff"), (0, b"OggS"), (0, b"fLaC"), (0, b"wvpk"), (0, b"TTA1"), (0, b"MAC "), (0, b".RMF"))  # fmt: skip
 
 
 class Content:

@@ -6,13 +6,16 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from . import wav
 from .bounds import AudioError
 from .containers import AvFile
 from .content import Content, identity, open_file, opened
+from .diagnosis import diagnosed
 from .libsndfile import NotRecognised, open_by_libsndfile
 from .sounds import Sound
 
 OGG_FLAC = 28  # bytes of the first Ogg page before its contents
+WAV_CODECS = {1, 2, 3, 6, 7, 0x11, 0x14, 0x31, 0x38, 0x40, 0x55, 0xFFFE}  # format tags that libsndfile knows
 
 _kept = threading.local()  # .entry: the file that was cut last
 
@@ -31,6 +34,13 @@ class _Entry:
 def open_sound(content: Content) -> Sound:
     """The recording in a content. Raises AudioError."""
     try:
+        return _decodable(content)
+    except AudioError as error:
+        raise diagnosed(content, error) from None
+
+
+def _decodable(content: Content) -> Sound:
+    try:
         return open_by_libsndfile(content)
     except NotRecognised:
         return AvFile(content)
@@ -40,8 +50,9 @@ def open_sound(content: Content) -> Sound:
             raise
         try:
             return AvFile(content)
-        except AudioError:
-            raise error from None
+        except AudioError as other:
+            known = wav.format_tag(content) in {None, *WAV_CODECS}
+            raise error if known or other.rule == "truncated" else other from None
 
 
 @contextlib.contextmanager

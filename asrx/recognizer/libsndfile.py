@@ -117,7 +117,7 @@ def open_by_libsndfile(content: Content) -> Sound:
             return Chain([SndFile(content, Splice(b"", content, *link).buffered()) for link in links])
     if sound.format == "MP3" and (start := mpeg.needs_counting(content)) is not None:
         counted = mpeg.count_frames(content, start)
-        if counted.lost or abs(counted.total - sound.frames) > MPEG_FRAME:
+        if counted.missing or abs(counted.total - sound.frames) > MPEG_FRAME:
             return _counted(content, start)
     return sound
 

@@ -1,4 +1,4 @@
-"""Ogg pages (RFC 3533): whether the last one is whole, and where one recording ends and the next begins."""
+"""Ogg pages (RFC 3533): whether there are any, whether the last one is whole, and where one recording ends and the next begins."""
 
 from .content import Content
 
@@ -12,6 +12,15 @@ def ends(content: Content) -> bool:
     tail = content.at(max(0, content.size - 2 * LONGEST_PAGE), 2 * LONGEST_PAGE)
     page = tail[max(0, tail.rfind(b"OggS")) :]
     return len(page) >= HEADER and bool(page[5] & ENDS) and len(page) >= _length(page)
+
+
+def has_pages(content: Content) -> bool:
+    """Whether what begins like Ogg goes on like it: the first page begins a stream (at granule 0, as number 0), or others follow, or all is cut before."""
+    head = content.head
+    if content.size < HEADER:
+        return True
+    begins = head[4] == 0 and head[5] & BEGINS and not any(head[6:14]) and not any(head[18:22])
+    return bool(begins) or b"OggS\0" in content.at(4, 2 * LONGEST_PAGE)
 
 
 def is_chained(content: Content) -> bool:

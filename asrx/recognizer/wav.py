@@ -28,6 +28,16 @@ def int16_frames(content: Content) -> tuple[np.ndarray, int] | None:
     return None
 
 
+def format_tag(content: Content) -> int | None:
+    """The number of the codec in a WAV, out of the extension if it has one; None for anything else."""
+    at = content.head.find(b"fmt ") + 8
+    form = content.head[at : at + 26]
+    if content.head[:4] not in (b"RIFF", b"RF64") or at < 8 or len(form) < 2:
+        return None
+    tag = int.from_bytes(form[:2], "little")
+    return int.from_bytes(form[24:26], "little") if tag == EXTENSIBLE and len(form) == 26 else tag
+
+
 def _frames(content: Content, form: bytes, start: int, length: int) -> tuple[np.ndarray, int] | None:
     if len(form) < 16:
         return None

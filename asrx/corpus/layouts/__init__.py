@@ -16,7 +16,7 @@ from ..rows import Inside, Row
 from . import arrow, common_voice, cuts, headerless, kaldi, librispeech, pairs, sphinx, tables
 from .archives import LOOSE, is_archive, unpack
 from .columns import AUDIO_COLUMNS, SLICE_COLUMNS, SPEAKER_COLUMNS, TEXT_COLUMNS, Columns, as_text, find_columns, role
-from .source import Found, Layout, Request, names_in, visible
+from .source import Found, Layout, Request, is_recording, names_in, visible
 
 __all__ = ["AUDIO_COLUMNS", "LAYOUTS", "SLICE_COLUMNS", "SPEAKER_COLUMNS", "TEXT_COLUMNS", "Columns", "Found", "Inside", "Row", "as_text", "find",
            "find_columns", "read", "role"]  # fmt: skip
@@ -75,6 +75,8 @@ def _found(request: Request, source: str, layout: str | None) -> Found:
         return _on_hub(request, source, layout)
     if not path.exists() and not pairs.PATTERN.search(path.name):
         raise InputError(f"there is no file or folder {source}")
+    if path.is_file() and is_recording(path):
+        raise InputError(f"{source} is a recording; give the table or folder that names it and has its text")
     if is_archive(path) and not (path.suffix.lower() == ".tar" and pairs.holds_pairs(path)):
         return Found(layout or ARCHIVE, (path,), partial(_rows_of_archives, [path], [], request, layout))
     if layout:

@@ -1,5 +1,6 @@
 """Archives of corpora, unpacked in one pass into a folder that is either whole or not there."""
 
+import errno
 import hashlib
 import lzma
 import os
@@ -36,7 +37,7 @@ def unpacked_folder(paths: Iterable[Path], where: Path | None) -> Path:
 def unpack(archives: list[Path], where: Path | None, loose: Iterable[Path] = ()) -> Path:
     """The folder with the contents of all `archives`, and of copies of `loose` files; unpacked now if it is not there.
 
-    Raises InputError for a damaged or truncated archive, for one that writes outside of its folder, and for a full disk.
+    Raises InputError for a damaged or truncated archive, for one that writes outside of its folder; OSError for a full disk.
     """
     loose = list(loose)
     target = unpacked_folder([*archives, *loose], where)
@@ -72,6 +73,8 @@ def _explained(archive: Path, action: Callable[[], None]) -> None:
     except (RuntimeError, NotImplementedError) as error:  # zipfile says so of passwords and of methods that it does not know
         raise InputError(f"{archive} cannot be unpacked ({error}); unpack it and give the folder") from None
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         if error.errno is None:  # of the decompressors, such as "Invalid data stream"
             raise InputError(f"{archive} is truncated or damaged ({error}); fetch it again") from None
         raise InputError(f"{archive} cannot be unpacked into {error.filename or 'its folder'} ({error.strerror})") from None

@@ -11,7 +11,7 @@ from ...errors import InputError
 from ...files import read_json
 from ..containers import open_arrow, open_parquet
 from ..rows import Inside, Row
-from .audio_files import AudioFinder
+from .audio_files import AudioFinder, url_problem
 from .columns import AUDIO_COLUMNS, SPEAKER_COLUMNS, TEXT_COLUMNS, Columns, as_text, detect, find_column, role, slices_of
 from .source import Found, Layout, Request, names_in, visible
 
@@ -71,7 +71,8 @@ def _labels(schema: "pa.Schema") -> dict[str, list[str]]:
         return {}
 
 
-def _rows(parts: list[Part], request: Request) -> Iterator[Row]:
+def rows(parts: list[Part], request: Request) -> Iterator[Row]:
+    """Rows of parquet and Arrow files in their order. InputError for a damaged one, or one without the columns."""
     import pyarrow as pa
 
     for file, split in parts:
@@ -97,14 +98,15 @@ def _rows_of_file(file: Path, split: str | None, request: Request) -> Iterator[R
 
 def _row(table: _Table, record: dict[str, Any], audio: Path | Inside, path: str | None, number: int, split: str | None) -> Row:
     stem = os.path.splitext(path)[0] if path else f"{split or table.file.stem}-{number}"
+    problem = url_problem(path) if path and isinstance(audio, Path) else ""
     return Row(
         id=as_text(stem),
-        audio=audio,
+        audio=Path() if problem else audio,
         text=as_text(record.get(table.text)),
         speaker=as_text(record.get(table.speaker)) if table.speaker else "",
         split=split,
         slices=slices_of(record),
-        problem="" if audio != Path() else f"row {number} of {table.file.name} has no recording",
+        problem=problem or ("" if audio != Path() else f"row {number} of {table.file.name} has no recording"),
     )
 
 
@@ -136,6 +138,16 @@ def schema_of(file: Path) -> "pa.Schema":
     return pq.read_schema(file) if file.suffix == ".parquet" else open_arrow(file).schema
 
 
+def names_of(file: Path) -> list[str]:
+    """The names of the columns, none where the file is damaged: reading it says so."""
+    import pyarrow as pa
+
+    try:
+        return schema_of(file).names
+    except (pa.ArrowException, OSError):
+        return []
+
+
 def _arrow_batches(file: Path) -> Iterator["pa.RecordBatch"]:
     reader = open_arrow(file)
     batches = iter(reader) if hasattr(reader, "read_next_batch") else (reader.get_batch(index) for index in range(reader.num_record_batches))
@@ -161,7 +173,7 @@ def _find_parquet(request: Request) -> Found | None:
         places = [path, path / "data", *(child for child in visible(path) if child.is_dir() and role(child.name))]
         files = [file for place in places for file in visible(place) if file.suffix == ".parquet" and file.is_file()]
         parts = _of_splits(files)
-    return Found("parquet", tuple(file for file, _ in parts), lambda: _rows(parts, request)) if parts else None
+    return Found("parquet", tuple(file for file, _ in parts), lambda: rows(parts, request)) if parts else None
 
 
 def _of_splits(files: list[Path]) -> list[Part]:
@@ -173,7 +185,7 @@ def _of_splits(files: list[Path]) -> list[Part]:
 def _find_saved(request: Request) -> Found | None:
     path = request.path
     if path.is_file():
-        return Found("save_to_disk", (path,), lambda: _rows([(path, None)], request)) if path.suffix == ".arrow" else None
+        return Found("save_to_disk", (path,), lambda: rows([(path, None)], request)) if path.suffix == ".arrow" else None
     if (path / DICT).is_file():
         names = read_json(path / DICT) or {}
         folders = [(path / name, role(name)) for name in names.get("splits", []) if (path / name / STATE).is_file()]
@@ -184,7 +196,7 @@ def _find_saved(request: Request) -> Found | None:
         return None
     parts = [(file, split) for folder, split in folders for file in _files_of(folder)]
     states = tuple(folder / STATE for folder, _ in folders)
-    return Found("save_to_disk", (*states, *(file for file, _ in parts)), lambda: _rows(parts, request))
+    return Found("save_to_disk", (*states, *(file for file, _ in parts)), lambda: rows(parts, request))
 
 
 def _files_of(folder: Path) -> list[Path]:

@@ -62,7 +62,7 @@ def _find_openslr(request: Request) -> Found | None:
         return Found("openslr", (*tables, *archives), lambda: _rows_of_parts(archives, tables, request))
     if not request.forced and (not _any_recording(tables, tree) or any(_has_header(table, tree) for table in tables)):
         return None
-    return Found("openslr", (*tables, *tree.listed), lambda: _rows(tables, AudioTree(request.audio_dir or folder)))
+    return Found("openslr", tuple(tables), lambda: _rows(tables, AudioTree(request.audio_dir or folder)), tree.listing())
 
 
 def _rows_of_parts(archives: list[Path], tables: list[Path], request: Request) -> Iterator[Row]:
@@ -126,7 +126,7 @@ def _find_ljspeech(request: Request) -> Found | None:
     finder = AudioFinder(table.parent, request.audio_dir, below=("wavs", "wav"))
     if len(names) not in (2, 3) or (not request.forced and not finder.has(names[0])):
         return None
-    return Found("ljspeech", (table, *(Path(root) for root in finder.roots[1:])), lambda: _ljspeech_rows(table, request))
+    return Found("ljspeech", (table,), lambda: _ljspeech_rows(table, request), finder.listing())
 
 
 def _ljspeech_rows(table: Path, request: Request) -> Iterator[Row]:

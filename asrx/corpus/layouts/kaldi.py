@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...errors import InputError
 from ..rows import Row
-from .audio_files import warn_without_transcript
+from .audio_files import url_problem, warn_without_transcript
 from .columns import positive, role
 from .lines import lines
 from .source import Found, Layout, Request, visible
@@ -111,6 +111,8 @@ class _Directory:
         """The file of a wav.scp entry, and why it is none."""
         if entry.endswith("|") or entry.startswith("|"):
             return Path(), f"wav.scp names a command, which is not run: {entry}; convert the recording first and name the file"
+        if problem := url_problem(entry):
+            return Path(), problem
         audio = self._located(Path(entry))
         if ARK.fullmatch(entry) and not audio.is_file():
             return Path(), f"wav.scp points into an archive of Kaldi's ({entry}); write the recordings to files first (wav-copy)"

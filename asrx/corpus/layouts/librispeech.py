@@ -1,45 +1,47 @@
 """LibriSpeech: a tree of speakers and chapters, each with its recordings and one `*.trans.txt`."""
 
 import itertools
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..rows import Row
 from .audio_files import AudioFinder
 from .columns import role
 from .lines import lines
-from .source import Found, Layout, Request, folders
+from .source import Found, Layout, Request, digest_of, folders, is_audio
 
 TRANSCRIPTS = ".trans.txt"
 SPEAKERS = "SPEAKERS.TXT"
 LOOKED_INTO = 300  # folders, before a tree is taken for something else
-DEPTH = 6  # folders down to a chapter, from above the archive's own folder
+LEVELS_ABOVE = 4  # from a chapter, or a part of the corpus, to the folder with the list of speakers
+DEPTH = 8  # folders down to a chapter, from above the folders that an archive was unpacked in
 
 
 def _find(request: Request) -> Found | None:
     if request.path.is_file():
-        return _found(request, [request.path]) if request.path.name.endswith(TRANSCRIPTS) else None
+        chapter = folders(request.path.parent, 0)
+        return _found(request, chapter, request.path.name) if request.path.name.endswith(TRANSCRIPTS) else None
     near = itertools.islice(folders(request.path, DEPTH), None if request.forced else LOOKED_INTO)
     if not any(name.endswith(TRANSCRIPTS) for _, names in near for name in names):
         return None
-    return _found(request, [Path(folder, name) for folder, names in folders(request.path, DEPTH) for name in names if name.endswith(TRANSCRIPTS)])
+    return _found(request, folders(request.path, DEPTH))
 
 
-def _found(request: Request, transcripts: list[Path]) -> Found | None:
-    if not transcripts:
-        return None
-    speakers = next((path for place in _places(request.path) if (path := place / SPEAKERS).is_file()), None)
-    chapters = tuple(dict.fromkeys(file.parent for file in transcripts))
-    return Found("librispeech", (*transcripts, *chapters, *([speakers] if speakers else [])), lambda: _rows(request, transcripts, speakers))
+def _found(request: Request, listed: Iterable[tuple[str, list[str]]], ending: str = TRANSCRIPTS) -> Found:
+    """What (folder, names) hold: transcripts with that ending of their names, and lists of speakers, of which one may stand above the source."""
+    transcripts, speakers, recordings = [], [], []
+    for folder, names in listed:
+        transcripts += [Path(folder, name) for name in names if name.endswith(ending)]
+        speakers += [Path(folder, name) for name in names if name == SPEAKERS]
+        recordings.append((os.path.relpath(folder, request.path), [name for name in names if is_audio(name)]))
+    above = [place / SPEAKERS for place in list(request.path.absolute().parents)[:LEVELS_ABOVE]]
+    speakers += [file for file in above if file.is_file() and file not in speakers][:1]
+    return Found("librispeech", (*transcripts, *speakers), lambda: _rows(request, transcripts, speakers), digest_of(recordings))
 
 
-def _places(path: Path) -> list[Path]:
-    """Where the list of speakers may lie: it stands above train-clean-100, and in LibriSpeech/ of an archive."""
-    return [path, path / "LibriSpeech", *list(path.absolute().parents)[:4]]
-
-
-def _rows(request: Request, transcripts: list[Path], speakers: Path | None) -> Iterator[Row]:
-    genders = _genders(speakers) if speakers else {}
+def _rows(request: Request, transcripts: list[Path], speakers: list[Path]) -> Iterator[Row]:
+    genders = {speaker: gender for file in reversed(speakers) for speaker, gender in _genders(file).items()}
     for file in transcripts:
         finder = AudioFinder(file.parent, None, below=(), suffixes=(".flac", ".wav", ".mp3", ".ogg", ".opus"))
         split = _split(file, request.path)

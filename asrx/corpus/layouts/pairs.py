@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +19,7 @@ from ..rows import Inside, Row
 from .archives import tar_entries
 from .audio_files import warn_without_transcript
 from .columns import SPEAKER_COLUMNS, TEXT_COLUMNS, Columns, as_text, detect, positive, role, seconds_of, slices_of
-from .source import Found, Layout, Request, folders, is_audio, visible
+from .source import Found, Layout, Request, digest_of, folders, is_audio, visible
 
 TEXTS = frozenset({"txt", "text", "transcript", "transcription", "lab"})
 PEEKED = 1000  # members of a tar, before it is taken for an archive of something else
@@ -43,8 +44,8 @@ class _Sample:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Key and extension: the key ends at the first dot of the file name, and the last word says what the file is."""
-    folder, _, base = name.rpartition("/")
+    """Key and extension: the key ends at the first dot of the file name, and the last word says what the file is. é is one, however composed."""
+    folder, _, base = (name if name.isascii() else unicodedata.normalize("NFC", name)).rpartition("/")
     key, _, extensions = base.partition(".")
     return (f"{folder}/{key}" if folder else key), extensions.rpartition(".")[2].lower()
 
@@ -169,8 +170,25 @@ def _find_folder(request: Request) -> Found | None:
     near = itertools.islice(folders(request.path), None if request.forced else LOOKED_INTO)
     if not any(_any_pair(names) for _, names in near):
         return None
-    listed = tuple(Path(folder) for folder, _ in folders(request.path))
-    return Found("pairs", listed, lambda: _rows_of_folder(request))
+    return Found("pairs", (), lambda: _rows_of_folder(request), digest_of(_told(request.path)))
+
+
+def _told(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """(folder, names of recordings, and of transcripts with their size and time) of all folders."""
+    for folder, names in folders(root):
+        yield os.path.relpath(folder, root), [name if is_audio(name) else _state(folder, name) for name in names if is_audio(name) or _is_text(name)]
+
+
+def _is_text(name: str) -> bool:
+    return name.rpartition(".")[2].lower() in (*TEXTS, "json")
+
+
+def _state(folder: str, name: str) -> str:
+    try:
+        status = os.stat(os.path.join(folder, name))
+        return f"{name} {status.st_size} {status.st_mtime_ns}"
+    except OSError:
+        return name
 
 
 def _rows_of_folder(request: Request) -> Iterator[Row]:

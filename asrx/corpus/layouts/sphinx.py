@@ -78,7 +78,7 @@ def _row(entry: tuple[int, str] | None, line: tuple[int, str], split: str | None
     if match and match["id"] not in (base, name):
         problem = f"{where}, line {line[0]} is the transcript of {match['id']}, but .fileids has {name} there"
     audio = finder.find(name)
-    return Row(name, converted.wav(audio) if audio.suffix == ".raw" else audio, text, os.path.basename(folder), split, problem=problem)
+    return Row(name, converted.wav(audio) if audio.suffix.lower() == ".raw" else audio, text, os.path.basename(folder), split, problem=problem)
 
 
 class _Converted:
@@ -100,7 +100,7 @@ class _Converted:
         return target
 
     def _decided(self, folder: Path) -> str:
-        raws = [file for file in visible(folder) if file.suffix == ".raw"][:VOTES]
+        raws = [file for file in visible(folder) if file.suffix.lower() == ".raw"][:VOTES]
         order = "<i2" if sum(_roughness(file, "<i2") < _roughness(file, ">i2") for file in raws) * 2 > len(raws) else ">i2"
         named = "little" if order == "<i2" else "big"
         log.warning("%s: .raw files say nothing of themselves; read as 16-bit %s-endian mono at %d Hz", self._root, named, self._rate)
