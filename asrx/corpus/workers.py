@@ -1,5 +1,6 @@
 """Jobs over the cores of this machine."""
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -83,12 +84,30 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 
 def _submit(pool: ProcessPoolExecutor, job: Job) -> Future[Any]:
-    """Hand a job over. A worker that is started for it inherits that Ctrl-C is blocked: that is the parent's to handle."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Hand a job over. A worker that is started for it is started whole, and inherits that Ctrl-C is blocked: that is the parent's to handle."""
+    with _uninterrupted():
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return pool.submit(write, job)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """SIGINT and SIGTERM take effect at the end of the block. Another thread than the blocked one may receive them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    handlers = {number: signal.signal(number, lambda received, _: arrived.append(received)) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return pool.submit(write, job)
+        yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if arrived:
+        signal.raise_signal(arrived[0])
 
 
 def _set_up_worker() -> None:
