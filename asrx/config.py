@@ -25,12 +25,14 @@ from .options import (
     RANGES,
     SHARED,
     SPELLED,
+    SUPERVISED,
     Augment,
     Batch,
     Checkpoint,
     Data,
     Gate,
     Model,
+    Pretraining,
     Text,
     Trainer,
 )
@@ -49,6 +51,7 @@ class Config:
     augment: Augment = field(default_factory=Augment)
     trainer: Trainer = field(default_factory=Trainer)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    pretraining: Pretraining = field(default_factory=Pretraining)
     gate: Gate = field(default_factory=Gate)
     extra: dict[str, dict[str, Any]] = field(default_factory=lambda: {name: {} for name in OPEN_SECTIONS})
 
@@ -92,10 +95,21 @@ def of_stage(stage: str, overrides: Iterable[str]) -> list[str]:
     known = Config().flat()
     for name in (override.partition("=")[0] for override in overrides):
         section = name.partition(".")[0]
-        reader = "prepare" if name in PREPARED else "compare" if section == "gate" else "prepare and train" if name in SHARED else "train"
-        if stage not in reader and (name in known or section in OPEN_SECTIONS):
-            raise ConfigError(f"{name} is an option of {reader}; {stage} does not read it")
+        readers = _readers(name, section)
+        if stage not in readers and (name in known or section in OPEN_SECTIONS):
+            raise ConfigError(f"{name} is an option of {' and '.join(readers)}; {stage} does not read it")
     return overrides
+
+
+def _readers(name: str, section: str) -> tuple[str, ...]:
+    """The stages that read an option."""
+    if name in PREPARED:
+        return ("prepare",)
+    if name in SHARED:
+        return ("prepare", "train")
+    if section in ("gate", "pretraining"):
+        return ("compare",) if section == "gate" else ("pretrain",)
+    return ("train",) if {name, section} & SUPERVISED else ("train", "pretrain")
 
 
 def resolve(recipe: str | None = None, options: dict[str, Any] | None = None, overrides: Iterable[str] = ()) -> Config:
@@ -243,6 +257,8 @@ def as_bool(name: str, value: Any, choices: str = "true or false") -> bool:
 
 def _check(config: Config) -> None:
     data, alphabet = config.data, config.text.alphabet
+    if config.pretraining.temperature_end > config.pretraining.temperature_start:
+        raise ConfigError(f"pretraining.temperature_end={config.pretraining.temperature_end:g}: the temperature falls, from temperature_start")
     for low, high, equal in (("min_seconds", "max_seconds", False), ("min_chars_per_second", "max_chars_per_second", False), ("min_rate", "max_rate", True)):
         below, above = getattr(data, low), getattr(data, high)
         if below > above or (below == above and not equal):

@@ -9,6 +9,7 @@ AUTO = "auto"
 class Data:
     """What goes into a corpus, what is left out of it, and how much of it is trained on. Bounds are inclusive."""
 
+    source: str | None = None  # what is prepared where no --source says so: builtin, a path or a hub id
     min_seconds: float = 1.0  # s; shorter utterances are rejected
     max_seconds: float = 15.0  # s; longer utterances are rejected
     min_chars_per_second: float = 0.25  # of the normalised text; below it most of the speech is not in the transcript
@@ -28,6 +29,8 @@ class Data:
     workers: int = 0  # processes that decode; 0: one per core
     max_rejected: float = 0.5  # share of rejected utterances above which preparation stops
     fraction: float = 1.0  # share of the training utterances that are trained on
+    minutes: float = 0.0  # of training audio, drawn with balanced speakers; 0: all
+    sample: int = 0  # number of the draw: another number, other utterances
     eval_utterances: int = 1_000  # at most so many validation utterances per evaluation; 0: all
 
 
@@ -41,15 +44,23 @@ class Text:
     digits: str = "keep"  # keep; or words (spelled in the language), ascii (0-9), native (०-९)
     alphabet: str | None = None  # characters that may occur besides the space, or a vocab.json, model folder or hub id that has them; none: any
     case: str | None = None  # upper or lower forces it; otherwise the vocabulary decides
-    vocabulary: str = AUTO  # auto: the checkpoint's, else built; or checkpoint, build (from the training text)
+    vocabulary: str = AUTO  # auto: the checkpoint's, else built; or checkpoint, build (from the training text), or the model whose vocabulary it is
 
 
 @dataclass
 class Model:
     """The model to start from. Any other key is a field of its transformers configuration."""
 
-    name: str = "scratch"  # hub id, folder, or scratch: a small wav2vec2 with random weights
+    name: str = "scratch"  # hub id, folder, or scratch: a small model with random weights
+    architecture: str = "wav2vec2"  # of a model from scratch
     freeze_feature_encoder: str = AUTO  # true, false; auto: frozen when starting from a checkpoint
+    trainable: str = "all"  # all; decoder (the encoder is frozen), adapter (and the output layer), head (the output layer alone), lora
+    lora_rank: int = 16  # of the update matrices
+    lora_alpha: float = 32.0  # their scale, divided by the rank
+    lora_dropout: float = 0.05
+    target_lang: str | None = None  # language of an MMS adapter, ISO 639-3 with script as its checkpoint has it, e.g. ita
+    task: str = "transcribe"  # of a model with task tokens: transcribe, or translate into English
+    timestamps: bool = False  # of a model with timestamp tokens: train on them and keep them
 
 
 @dataclass
@@ -103,6 +114,16 @@ class Checkpoint:
 
 
 @dataclass
+class Pretraining:
+    """Self-supervised pre-training (Baevski et al. 2020): the Gumbel softmax's temperature, max(end, start · decay^step), and what follows."""
+
+    temperature_start: float = 2.0
+    temperature_end: float = 0.5
+    temperature_decay: float = 0.999995  # per optimizer step
+    finetune: str | None = None  # recipe with which `train` goes on from the pre-trained model
+
+
+@dataclass
 class Gate:
     """What a candidate must show to become the champion."""
 
@@ -113,7 +134,7 @@ class Gate:
     max_wer: float = 0.3  # ceiling for a first champion that has nothing to be compared with (--first)
 
 
-OWN_SECTIONS = ("data", "text", "model", "batch", "augment", "trainer", "checkpoint", "gate")
+OWN_SECTIONS = ("data", "text", "model", "batch", "augment", "trainer", "checkpoint", "pretraining", "gate")
 OPEN_SECTIONS = ("model", "tokenizer", "feature_extractor", "trainer")
 CHOICES = {
     "data.split": (AUTO, "source", "speaker", "random"),
@@ -121,7 +142,9 @@ CHOICES = {
     "text.normalizer": (AUTO, "en", "it", "ne", "hi", "basic"),
     "text.digits": ("keep", "words", "ascii", "native"),
     "text.case": (None, "upper", "lower"),
-    "text.vocabulary": (AUTO, "checkpoint", "build"),
+    "model.architecture": ("wav2vec2", "wav2vec2-bert", "hubert", "wavlm", "whisper"),
+    "model.trainable": ("all", "decoder", "adapter", "head", "lora"),
+    "model.task": ("transcribe", "translate"),
 }
 LARGEST_SEED = 2**32 - 1  # that NumPy takes
 RANGES = {  # inclusive bounds
@@ -142,7 +165,12 @@ RANGES = {  # inclusive bounds
     "data.workers": (0, None),
     "data.max_rejected": (0, 1),
     "data.fraction": (1e-6, 1),
+    "data.minutes": (0, None),
+    "data.sample": (0, LARGEST_SEED),
     "data.eval_utterances": (0, None),
+    "model.lora_rank": (1, None),
+    "model.lora_alpha": (1e-9, None),
+    "model.lora_dropout": (0, 1),
     "batch.seconds": (0, None),
     "augment.speed": (0, 0.5),
     "augment.gain": (0, 40),
@@ -164,6 +192,9 @@ RANGES = {  # inclusive bounds
     "trainer.seed": (0, LARGEST_SEED),
     "checkpoint.patience": (0, None),
     "checkpoint.average": (0, 0.999999),
+    "pretraining.temperature_start": (1e-9, None),
+    "pretraining.temperature_end": (1e-9, None),
+    "pretraining.temperature_decay": (0.5, 1),
     "gate.confidence": (0.5, 0.9999),
     "gate.min_gain": (0, 1),
     "gate.min_gain_relative": (0, 1),
@@ -172,7 +203,8 @@ RANGES = {  # inclusive bounds
 }
 
 CHARACTERS = ("text.ignore", "text.alphabet")  # sets of characters: never a number or a list, whatever YAML takes them for
-TRAINED = {"data.fraction", "data.eval_utterances", "text.vocabulary"}
-SHARED = {"data.seed", "text.case"}
+TRAINED = {"data.fraction", "data.minutes", "data.sample", "data.eval_utterances", "text.vocabulary"}
+SHARED = {"data.source", "data.seed", "text.case"}
+SUPERVISED = {"text.vocabulary", "tokenizer", "augment"}  # options, and sections, that pre-training has no use for
 PREPARED = {f"{name}.{item.name}" for name, section in (("data", Data), ("text", Text)) for item in fields(section)} - TRAINED - SHARED
 SPELLED = {"trainer.num_train_epochs": "epochs", "trainer.max_steps": "max_steps"}  # as the command line has it

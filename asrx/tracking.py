@@ -29,6 +29,7 @@ EXPERIMENT_TAGS = {  # the first makes MLflow's pages those of model training, n
 DEFAULT_EXPERIMENT_ID = "0"
 WRAPPER = "MLFLOW_RUN_ID"  # environment variable: the run that `mlflow run` made
 OUTCOME, KIND, MOVED = "asrx.outcome", "asrx.kind", "asrx.moved_to"
+RESUMABLE = ("train", "pretrain")  # kinds of runs that --resume takes
 LIBRARIES = ("mlflow", "torch", "torchaudio", "transformers", "datasets", "soundfile", "soxr", "jiwer", "numpy")
 
 
@@ -58,8 +59,9 @@ def experiment_id(client: Any) -> str:
 class Run:
     """One MLflow run of asrx. Metrics are journaled; what a person reads is logged as it happens."""
 
-    def __init__(self, client: Any, run_id: str) -> None:
-        self.client, self.id = client, run_id
+    def __init__(self, client: Any, run_id: str, kind: str) -> None:
+        self.client, self.id, self.kind = client, run_id, kind
+        self.outcome = "finished"  # unless something is raised, or whoever uses the run says otherwise
         self.info = client.get_run(run_id).info
         self.folder = home() / "runs" / run_id
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -119,10 +121,10 @@ class Run:
         self.text("config.yaml", options.yaml())
 
     def close(self, outcome: str) -> None:
-        """End the run: `finished`, `failed` or `interrupted` in a tag, MLflow's status beside it."""
+        """End the run: `finished`, `paused`, `failed` or `interrupted` in a tag, MLflow's status beside it."""
         self._sampler.stop()
         arrived = self._journal.close()
-        status = {"finished": "FINISHED", "interrupted": "KILLED"}.get(outcome, "FAILED")
+        status = {"finished": "FINISHED", "paused": "KILLED", "interrupted": "KILLED"}.get(outcome, "FAILED")
         try:
             self.tags({OUTCOME: outcome})
             self.client.set_terminated(self.id, status)
@@ -156,7 +158,7 @@ def run(kind: str, name: str, client: Any | None = None, run_id: str | None = No
     client = client or connect()
     _delete_retired(client)
     run_id = run_id or _start(client, kind, name, parent)
-    current = Run(client, run_id)
+    current = Run(client, run_id, kind)
     try:
         client.update_run(run_id, status="RUNNING")
         current.tags({KIND: kind, OUTCOME: "running"})
@@ -171,7 +173,7 @@ def run(kind: str, name: str, client: Any | None = None, run_id: str | None = No
         current.tags({"asrx.error": " ".join(str(error).split())[:500] or type(error).__name__})
         current.close("failed")
         raise
-    current.close("finished")
+    current.close(current.outcome)
 
 
 @contextmanager
@@ -201,7 +203,7 @@ def _server_is_gone() -> bool:
 def _left_behind(current: Run, kind: str) -> TrackingError:
     """Leave a run whose server went away; the result is what to tell the person who started it."""
     current.leave()
-    way_on = f"asrx train --resume {current.id}" if kind == "train" else "the same command again"
+    way_on = f"asrx {kind} --resume {current.id}" if kind in RESUMABLE else "the same command again"
     return TrackingError(f"the tracking server {tracking_uri()} went away; everything so far is in {current.folder}. When it is back: {way_on}")
 
 

@@ -1,13 +1,14 @@
 """Where things are when nobody says: the built-in corpus and prepared corpora under ASRX_HOME."""
 
 import hashlib
+import json
 import os
 import re
 from functools import partial
 from pathlib import Path
 
 from . import tracking
-from .config import AUTO, Config, resolve
+from .config import AUTO, PREPARED, SHARED, Config, resolve
 from .corpus import builtin as speech
 from .corpus import cluster
 from .corpus import prepare as preparation
@@ -31,8 +32,20 @@ def builtin(language: str = "en") -> Source:
 
 def builtin_corpus() -> PreparedCorpus:
     """The built-in corpus, prepared now if it is not there, as part of whatever needs it."""
-    source = builtin()
-    return preparation.prepare(source, corpus_folder(source), resolve())[0]
+    return corpus(BUILTIN, resolve())
+
+
+def corpus(data: str | None, options: Config) -> PreparedCorpus:
+    """The prepared corpus that a person named, or what `data.source` names, prepared now if it is not there."""
+    if data and data != BUILTIN:
+        return PreparedCorpus.open(tracking.user_path(data))
+    chosen = source_of(data or options.data.source or BUILTIN, options)
+    return preparation.prepare(chosen, corpus_folder(chosen, options), options)[0]
+
+
+def source_of(name: str, options: Config, **layout: str) -> Source:
+    """`builtin`: the built-in recordings in the configuration's language; else what `name` says. `layout` as `source` takes it."""
+    return builtin(options.text.language) if name == BUILTIN else source(name, **layout)
 
 
 def prepare(chosen: Source, out: Path | None, options: Config, ray_address: str | None = None) -> tuple[PreparedCorpus, bool]:
@@ -40,7 +53,7 @@ def prepare(chosen: Source, out: Path | None, options: Config, ray_address: str 
 
     `ray_address`: of the Ray cluster that makes it; None: the cores of this machine.
     """
-    folder = out or corpus_folder(chosen)
+    folder = out or corpus_folder(chosen, options)
     corpus, existed = preparation.existing(chosen, folder, options), True
     if not corpus:
         client = tracking.connect()
@@ -64,24 +77,38 @@ def prepare(chosen: Source, out: Path | None, options: Config, ray_address: str 
     return corpus, False
 
 
-def source(path: str, audio_dir: str, layout: str, audio_column: str, text_column: str) -> Source:
+def source(path: str, audio_dir: str = AUTO, layout: str = AUTO, audio_column: str = AUTO, text_column: str = AUTO) -> Source:
     """A source from what a person typed; `auto` stands for not given."""
     located = tracking.user_path(path)
     columns = Columns(given(audio_column), given(text_column))
     return Source(str(located) if located.exists() else path, tracking.user_path(audio_dir) if given(audio_dir) else None, given(layout), columns)
 
 
-def held_out(csv: str, layout: dict[str, str]) -> Source:
-    """The held-out table that a person named, or the built-in corpus's."""
-    return source(csv, **layout) if given(csv) else Source(str(builtin_source() / speech.HELD_OUT))
+def held_out(csv: str, layout: dict[str, str], language: str | None = None) -> Source:
+    """The held-out table that a person named, or the built-in corpus's in `language`."""
+    return source(csv, **layout) if given(csv) else Source(str(builtin_source(language or "en") / speech.HELD_OUT))
 
 
-def corpus_folder(chosen: Source) -> Path:
-    """Where the prepared corpus of a source goes if `--out` does not say."""
+def corpus_folder(chosen: Source, options: Config) -> Path:
+    """Where the prepared corpus of a source goes if `--out` does not say. The built-in one has a folder for each set of options:
+    several recipes use it side by side."""
     located = Path(chosen.path)
     path = str(located.absolute()) if located.exists() else chosen.path
-    name = chosen.name or f"{located.stem}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
+    name = f"{chosen.name}{_variant(options)}" if chosen.name else f"{located.stem}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
     return tracking.home() / "corpora" / re.sub(r"[^\w.-]+", "-", name).strip("-")
+
+
+def _variant(options: Config) -> str:
+    """What tells the options of a preparation from the defaults, the language apart."""
+    plain = resolve(options={"text.language": options.text.language}).flat()
+    changed = {name: value for name, value in options.flat().items() if name in PREPARED | SHARED - {"data.source"} and value != plain[name]}
+    changed.pop("data.workers", None)
+    return f"-{hashlib.sha256(json.dumps(changed, sort_keys=True, default=str).encode()).hexdigest()[:8]}" if changed else ""
+
+
+def recipe(name: str | None) -> str | None:
+    """A recipe's name as it is; a file's path from where the command was typed."""
+    return str(tracking.user_path(name)) if name and name.endswith((".yaml", ".yml")) else name
 
 
 def given(value: str) -> str | None:

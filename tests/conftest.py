@@ -112,7 +112,7 @@ def _save_letter_model(letter: str, folder: Path) -> None:
     import torch
 
     from asrx.config import resolve
-    from asrx.models.ctc import load_family
+    from asrx.models import load_family
 
     torch.manual_seed(0)
     family = load_family(resolve("scratch"), ["abcdefghijklmnopqrstuvwxyz it's"])

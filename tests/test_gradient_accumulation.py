@@ -7,9 +7,10 @@ from transformers import TrainingArguments
 
 from asrx.config import Augment, resolve
 from asrx.corpus.shards import DataFile, Split, Utterance, describe_shard
-from asrx.models.ctc import load_family
+from asrx.models import load_family
 from asrx.training.batching import BatchPlan, Item, TrainingUtterances
 from asrx.training.evaluation import Evaluator
+from asrx.training.material import of
 from asrx.training.trainer import AsrTrainer
 
 TEXTS = ["one", "two three", "four", "five six", "seven", "eight"]
@@ -33,7 +34,8 @@ def gradients(split, batches, tmp_path):
     torch.manual_seed(0)
     family = load_family(resolve(overrides=["model.hidden_dropout=0"]), TEXTS)
     plan = BatchPlan([[Item(0, index) for index in batch] for batch in batches], [len(batches)])
-    utterances = TrainingUtterances(split, np.arange(len(TEXTS)), family.labels(TEXTS), None, Augment(), 0)
+    material = of(split, split, np.arange(len(TEXTS)), family.labels(TEXTS))
+    utterances = TrainingUtterances(material, family.join, Augment(), 0)
     arguments = TrainingArguments(
         str(tmp_path / "out"), gradient_accumulation_steps=len(batches), num_train_epochs=1, max_grad_norm=0, learning_rate=0, report_to="none",
         disable_tqdm=True, remove_unused_columns=False, average_tokens_across_devices=False, save_strategy="no", use_cpu=True,

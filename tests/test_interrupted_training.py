@@ -120,14 +120,14 @@ def test_a_run_that_another_process_trains_is_not_touched(tmp_path: Path, monkey
 
     from asrx.errors import InputError
     from asrx.files import held
-    from asrx.training.train import _go_on
+    from asrx.training.train import open_run
 
     monkeypatch.setenv("ASRX_HOME", str(tmp_path))
     untouchable = None  # any call on the client would raise
     with held(tmp_path / "runs" / "f00d") as mine, ExitStack() as stack:
         assert mine
         with pytest.raises(InputError, match="being trained by another process"):
-            _go_on(untouchable, "f00d", stack)
+            open_run("train", untouchable, "f00d", stack, "name", None)
 
 
 def test_sigterm_outside_a_training_closes_the_run(home: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from conftest import TRAINING
 
 from asrx import demo, workspace
-from asrx.training import train as training
+from asrx.training import session
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,7 @@ def test_the_second_demo_continues_from_what_is_there(home, recordings, tmp_path
     assert first.decision.clusters == 6
     assert 'load_model("models:/whole-way@baseline")' in first.text()  # there is no champion to load
 
-    monkeypatch.setattr(training, "_optimize", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(session, "optimize", lambda *_: pytest.fail("trained again"))
     second = demo.run("whole-way")
     assert (second.baseline.run_id, second.candidate.run_id) == (first.baseline.run_id, first.candidate.run_id)
     assert second.baseline.reused and second.candidate.reused

@@ -35,7 +35,7 @@ FORMAT = 2  # of the corpus folder; part of its key
 REPORT = "report"
 PARTS = {META, REJECTED, ORIGIN, SOURCES, leakage.LEAKAGE, REPORT, *SPLITS}  # all that a corpus folder holds
 NOT_IN_PIECES = ("split", "train_share", "shard_size", "seed", "max_rejected", "duplicates")  # options of `data` that change no utterance
-NOT_PREPARED = ("workers", "fraction", "eval_utterances")  # options of `data` that change nothing in the corpus
+NOT_PREPARED = ("source", "workers", "fraction", "minutes", "sample", "eval_utterances")  # options of `data` that change nothing in the corpus
 
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG)
 
@@ -172,7 +172,7 @@ class _Request:
     def text(self) -> dict[str, Any]:
         """The options of the text; of an alphabet that is a file what is in it."""
         alphabet = self.rules.alphabet and sorted(self.rules.alphabet.characters)
-        return {**asdict(self.config.text), "alphabet": alphabet}
+        return {name: value for name, value in asdict(self.config.text).items() if name != "vocabulary"} | {"alphabet": alphabet}
 
     def shown(self, path: str) -> str:
         """A recording's path as people know it: one that was unpacked is in its archive."""

@@ -1,4 +1,4 @@
-"""The CTC family: wav2vec 2.0, HuBERT and WavLM through AutoModelForCTC, or a small wav2vec 2.0 from scratch."""
+"""The CTC family: wav2vec 2.0, HuBERT and WavLM through AutoModelForCTC, or a small one from scratch."""
 
 import logging
 from collections.abc import Sequence
@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..config import AUTO, Config, as_bool
-from ..errors import ConfigError, ModelError, nearest
+from ..errors import ConfigError, ModelError
 from ..recognizer.audio import SAMPLE_RATE
 from ..text import apply_case
-from . import loading, vocabulary
+from . import keys, loading, vocabulary
 
 log = logging.getLogger("asrx")
 
-SCRATCH = "scratch"
 # A small wav2vec 2.0 that learns from scratch on a processor: few convolutions with large strides, 50 frames a second.
 SCRATCH_CONFIG = {
     "hidden_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256,
@@ -28,8 +27,6 @@ SCRATCH_CONFIG = {
 }  # fmt: skip
 # Defaults differ between families; these two keep one impossible label from spoiling a batch.
 LOSS = {"ctc_loss_reduction": "mean", "ctc_zero_infinity": True}
-FROM_VOCABULARY = ("vocab_size", "pad_token_id")  # model options that are not a person's to choose
-SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")  # that transformers does not check
 
 
 @dataclass
@@ -45,13 +42,17 @@ class CtcFamily:
         """Token ids of transcripts, cased to the vocabulary."""
         return [self.tokenizer(apply_case(text, self.case)).input_ids for text in texts]
 
-    def frames(self, samples: np.ndarray) -> np.ndarray:
-        """Output frames for numbers of input samples."""
-        import torch
+    def join(self, first: Sequence[int], second: Sequence[int], seconds: float) -> list[int]:
+        """With a word delimiter between the two."""
+        delimiter = getattr(self.tokenizer, "word_delimiter_token_id", None)
+        return [*first, *([] if delimiter is None else [delimiter]), *second]
 
-        return self.model._get_feat_extract_output_lengths(torch.as_tensor(samples)).numpy()
+    def fits(self, labels: Sequence[Sequence[int]], samples: np.ndarray) -> np.ndarray:
+        """CTC emits a token per frame at most, and a blank between equal ones; an empty label teaches nothing."""
+        needed = np.array([len(label) + sum(a == b for a, b in zip(label, label[1:])) for label in labels])
+        return (needed <= self._frames(samples)) & (needed > 0)
 
-    def collate(self, waveforms: Sequence[np.ndarray], labels: Sequence[Sequence[int]]) -> dict[str, Any]:
+    def collate(self, waveforms: Sequence[np.ndarray], labels: Sequence[Sequence[int]], seeds: Sequence[tuple[int, ...]] = ()) -> dict[str, Any]:
         """A batch of float32 waveforms at 16 kHz and labels, padded; -100 where no label is."""
         import torch
 
@@ -65,18 +66,31 @@ class CtcFamily:
         batch["labels"] = torch.tensor([[*label, *[-100] * (widest - len(label))] for label in labels])
         return dict(batch)
 
-    def _shortest_samples(self) -> int:
-        """SpecAugment fails on a batch with fewer frames than one mask; a longer zero tail is masked out anyway."""
-        options = self.model.config
-        masked = getattr(options, "apply_spec_augment", False) and getattr(options, "mask_time_prob", 0) > 0
-        ratio = getattr(options, "inputs_to_logits_ratio", 320)
-        return (options.mask_time_length + 2) * ratio if masked else 400
+    def weight(self, batch: dict[str, Any]) -> int:
+        """Utterances: ctc_loss_reduction is `mean`."""
+        return len(batch["labels"])
 
-    def recognizer(self) -> Any:
-        """The recognizer that serving uses, on this very model."""
-        from ..recognizer.ctc import CtcRecognizer
+    def loss(self, outputs: Any, batch: dict[str, Any]) -> Any:
+        """The model's own."""
+        return outputs.loss
 
-        return CtcRecognizer(self.model, self.feature_extractor, self.tokenizer, str(self.model.device))
+    def details(self, outputs: Any, batch: dict[str, Any]) -> dict[str, Any]:
+        """None."""
+        return {}
+
+    def evaluate(self, waveforms: Sequence[np.ndarray], labels: Sequence[Sequence[int]]) -> tuple[float, list[str]]:
+        """Mean loss per utterance and greedily decoded texts, in one pass."""
+        import torch
+
+        from ..recognizer.ctc import greedy
+
+        batch = self.collate(waveforms, labels)
+        with torch.inference_mode():
+            output = self.model(**{name: value.to(self.model.device) for name, value in batch.items()})
+        lengths = np.minimum(self._frames(np.array([len(waveform) for waveform in waveforms])), output.logits.shape[1])
+        recognizer = self._recognizer()
+        emissions = greedy(output.logits, lengths.tolist(), recognizer.blank)
+        return float(output.loss), [recognizer.recognition(item, 0.02).text for item in emissions]
 
     def save(self, folder: Path) -> None:
         """Write what `from_pretrained` of plain transformers reads."""
@@ -84,18 +98,32 @@ class CtcFamily:
         self.feature_extractor.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
+    def _frames(self, samples: np.ndarray) -> np.ndarray:
+        """Output frames for numbers of input samples."""
+        import torch
 
-def load_family(options: Config, texts: Sequence[str]) -> CtcFamily:
-    """The model of `model.name` with vocabulary and feature extractor; `texts` is the training text alone.
+        return self.model._get_feat_extract_output_lengths(torch.as_tensor(samples)).numpy()
 
-    Raises ModelError for what cannot be loaded, ConfigError for keys that the transformers classes do not have.
-    """
-    loading.quiet_transformers()
-    scratch = options.model.name == SCRATCH
-    folder = None if scratch else loading.locate(options.model.name)
-    _check_keys("tokenizer", options.extra["tokenizer"], vocabulary.option_names())
+    def _shortest_samples(self) -> int:
+        """SpecAugment fails on a batch with fewer frames than one mask; a longer zero tail is masked out anyway."""
+        options = self.model.config
+        masked = getattr(options, "apply_spec_augment", False) and getattr(options, "mask_time_prob", 0) > 0
+        ratio = getattr(options, "inputs_to_logits_ratio", 320)
+        return (options.mask_time_length + 2) * ratio if masked else 400
+
+    def _recognizer(self) -> Any:
+        """The recognizer that serving uses, on this very model."""
+        from ..recognizer.ctc import CtcRecognizer
+
+        return CtcRecognizer(self.model, self.feature_extractor, self.tokenizer, str(self.model.device))
+
+
+def load_family(folder: Path | None, options: Config, texts: Sequence[str]) -> CtcFamily:
+    """The CTC model in `folder` (None: a small one from scratch) with vocabulary and feature extractor; `texts` is the training text alone."""
+    scratch = folder is None
+    keys.check_keys("tokenizer", options.extra["tokenizer"], vocabulary.option_names())
     case = options.text.case or ("lower" if scratch else None)
-    tokenizer = None if scratch or options.text.vocabulary == "build" else _checkpoint_vocabulary(folder, options)
+    tokenizer = _given_vocabulary(folder, options)
     built = tokenizer is None
     if built:
         case = case or "lower"
@@ -103,9 +131,22 @@ def load_family(options: Config, texts: Sequence[str]) -> CtcFamily:
     case = case or vocabulary.case_of(tokenizer)
     _check_coverage(tokenizer, [apply_case(text, case) for text in texts], options)
     extractor = _feature_extractor(folder, options)
-    model = _scratch_model(tokenizer, options) if scratch else _checkpoint_model(folder, tokenizer, built, options)
+    model = _scratch_model(tokenizer, options) if scratch else _checkpoint_model(folder, tokenizer, _has_own(folder, options), options)
     _freeze(model, options, scratch)
     return CtcFamily(model, extractor, tokenizer, case)
+
+
+def _given_vocabulary(folder: Path | None, options: Config) -> Any | None:
+    """The vocabulary of the checkpoint, or of the model that `text.vocabulary` names; None where one is to be built."""
+    wanted = options.text.vocabulary
+    if wanted not in (AUTO, "checkpoint", "build"):
+        return loading.tokenizer(loading.locate(wanted, weights=False), options.extra["tokenizer"])
+    return None if folder is None or wanted == "build" else _checkpoint_vocabulary(folder, options)
+
+
+def _has_own(folder: Path, options: Config) -> bool:
+    """Whether the output layer belongs to the vocabulary that is used."""
+    return options.text.vocabulary in (AUTO, "checkpoint") and loading.has_vocabulary(folder)
 
 
 def _checkpoint_vocabulary(folder: Path, options: Config) -> Any | None:
@@ -138,49 +179,34 @@ def _check_coverage(tokenizer: Any, texts: Sequence[str], options: Config) -> No
 def _feature_extractor(folder: Path | None, options: Config) -> Any:
     from transformers import Wav2Vec2FeatureExtractor
 
-    keys = options.extra["feature_extractor"]
     extractor = loading.feature_extractor(folder) if folder else Wav2Vec2FeatureExtractor(return_attention_mask=True)
-    known = extractor.to_dict()
-    _check_keys("feature_extractor", keys, set(known))
-    for key, value in keys.items():
-        setattr(extractor, key, _typed(f"feature_extractor.{key}", value, known[key]))
-    if extractor.sampling_rate != SAMPLE_RATE:
-        raise ModelError(f"the model {options.model.name} wants {extractor.sampling_rate:,} Hz audio; asrx prepares {SAMPLE_RATE:,} Hz")
+    extractor = keys.set_extractor_keys(extractor, options.extra["feature_extractor"])
     if folder is None and extractor.feature_size != 1:
         raise ConfigError(f"feature_extractor.feature_size={extractor.feature_size}: a waveform has 1 value per sample")
     return extractor
 
 
-def _typed(name: str, value: Any, default: Any) -> Any:
-    if isinstance(default, bool):
-        return as_bool(name, value)
-    if isinstance(default, (int, float)) and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        raise ConfigError(f"{name}={value}: must be a number")
-    return value
-
-
 def _scratch_model(tokenizer: Any, options: Config) -> Any:
-    from huggingface_hub.errors import StrictDataclassError
     from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
-    _check_model_keys(options.extra["model"], set(Wav2Vec2Config().to_dict()))
-    keys = {**SCRATCH_CONFIG, **LOSS, **options.extra["model"], **_sizes(tokenizer)}
-    if "conv_dim" in options.extra["model"]:
-        keys["num_feat_extract_layers"] = len(keys["conv_dim"])
-    try:
-        return Wav2Vec2ForCTC(Wav2Vec2Config(**keys))
-    except (ValueError, TypeError, RuntimeError, ArithmeticError, StrictDataclassError) as error:
-        raise ConfigError(f"the model options do not fit together: {' '.join(str(error).split())}") from None
+    given = options.extra["model"]
+    keys.check_model_keys(given, set(Wav2Vec2Config().to_dict()))
+    settings = {**SCRATCH_CONFIG, **LOSS, **given, **_sizes(tokenizer)}
+    if "conv_dim" in given:
+        settings["num_feat_extract_layers"] = len(settings["conv_dim"])
+    return keys.built(lambda: Wav2Vec2ForCTC(Wav2Vec2Config(**settings)))
 
 
-def _checkpoint_model(folder: Path, tokenizer: Any, built: bool, options: Config) -> Any:
+def _checkpoint_model(folder: Path, tokenizer: Any, own: bool, options: Config) -> Any:
+    """`own`: the vocabulary is that of the checkpoint's output layer; otherwise that layer is made anew."""
     from transformers import AutoModelForCTC
 
-    _check_model_keys(options.extra["model"], set(loading.config(folder).to_dict()) | set(LOSS))
-    sizes = _sizes(tokenizer) if built else {"pad_token_id": tokenizer.pad_token_id}  # loss and decoder must agree on the blank
-    keys = {**LOSS, **options.extra["model"], **sizes}
+    given = options.extra["model"]
+    keys.check_model_keys(given, set(loading.config(folder).to_dict()) | set(LOSS))
+    sizes = {"pad_token_id": tokenizer.pad_token_id} if own else _sizes(tokenizer)  # loss and decoder must agree on the blank
+    settings = {**LOSS, **given, **sizes}
     model = loading.quietly(
-        lambda: AutoModelForCTC.from_pretrained(folder, ignore_mismatched_sizes=built, use_safetensors=True, trust_remote_code=False, **keys),
+        lambda: AutoModelForCTC.from_pretrained(folder, ignore_mismatched_sizes=not own, use_safetensors=True, trust_remote_code=False, **settings),
         options.model.name,
     )
     outputs = model.config.vocab_size
@@ -198,18 +224,3 @@ def _freeze(model: Any, options: Config, scratch: bool) -> None:
     frozen = not scratch if wanted == AUTO else as_bool("model.freeze_feature_encoder", wanted)
     if frozen and hasattr(model, "freeze_feature_encoder"):
         model.freeze_feature_encoder()
-
-
-def _check_model_keys(keys: dict[str, Any], known: set[str]) -> None:
-    _check_keys("model", keys, known)
-    for key, value in keys.items():
-        if key in FROM_VOCABULARY:
-            raise ConfigError(f"model.{key} follows from the vocabulary and cannot be given")
-        if key in SIZES and not (isinstance(value, int) and value > 0):
-            raise ConfigError(f"model.{key}={value}: must be a whole number of 1 or more")
-
-
-def _check_keys(section: str, keys: dict[str, Any], known: set[str]) -> None:
-    for key in keys:
-        if key not in known:
-            raise ConfigError(f"there is no option {section}.{key}{nearest(key, known)}")

@@ -10,19 +10,21 @@ from ..errors import ModelError
 VOCABULARY_FILES = ("vocab.json", "tokenizer.json", "vocab.txt")
 
 
-def locate(name: str) -> Path:
-    """The local folder of a model: the folder itself, or the hub's snapshot, downloaded if need be.
+def locate(name: str, weights: bool = True) -> Path:
+    """The local folder of a model: the folder itself, or the hub's snapshot, downloaded if need be; without `weights` the small files alone.
 
     Raises ModelError for a folder that holds no model and for a hub id that cannot be had, naming the cache choices.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
+        if not weights:
+            return folder
         if not (folder / "config.json").is_file():
             raise ModelError(f"{name} holds no model: there is no config.json")
         return _with_weights(folder, name)
     if folder.exists() or name.count("/") > 1 or name.startswith((".", "/", "~")):
         raise ModelError(f"there is no model folder {name}")
-    return _download(name)
+    return _download(name, weights)
 
 
 def _with_weights(folder: Path, name: str) -> Path:
@@ -33,20 +35,20 @@ def _with_weights(folder: Path, name: str) -> Path:
     raise ModelError(f"{name} holds no weights: there is no model.safetensors{pickled}{remedy}")
 
 
-def _download(name: str) -> Path:
+def _download(name: str, weights: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
     enable_progress_bars() if os.isatty(2) else disable_progress_bars()
     try:
-        folder = Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.safetensors", "*.model"]))
+        folder = Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.model", *(["*.safetensors"] if weights else [])]))
     except Exception as error:  # the hub client raises a dozen types; each means that the model cannot be had
         reason = " ".join(str(error).split())[:160]
         raise ModelError(
             f"there is no model folder {name}, and the hub model {name} cannot be had ({type(error).__name__}: {reason}). "
             "Without internet: download it elsewhere, set HF_HOME to its cache and HF_HUB_OFFLINE=1, or give a folder"
         ) from None
-    return _with_weights(folder, name)
+    return _with_weights(folder, name) if weights else folder
 
 
 def config(folder: Path) -> Any:
@@ -54,6 +56,18 @@ def config(folder: Path) -> Any:
     from transformers import AutoConfig
 
     return quietly(lambda: AutoConfig.from_pretrained(folder, trust_remote_code=False), str(folder))
+
+
+def ctc_types() -> set[str]:
+    """Model types that transformers has a CTC model for."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CTC_MAPPING_NAMES
+
+    return set(MODEL_FOR_CTC_MAPPING_NAMES)
+
+
+def seq2seq_types() -> set[str]:
+    """Model types of encoder-decoder recognisers that asrx trains."""
+    return {"whisper"}
 
 
 def has_vocabulary(folder: Path) -> bool:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import packaging, tracking
-from ..errors import ModelError, RegistryError
+from ..errors import AsrxError, ModelError, RegistryError
+from ..files import read_json
 from ..models import loading
 
 log = logging.getLogger("asrx")
@@ -37,6 +38,26 @@ def open_model(client: Any, spec: str) -> ScoredModel:
         return _from_uri(client, run_model_uri(client, spec))
     folder = loading.locate(str(folder) if folder.exists() else spec)
     return from_folder(folder, spec)
+
+
+def language_of(spec: str) -> str | None:
+    """The language that a model says it was trained on; `spec` as `open_model` takes it, or the name of a registered model. None where it says nothing."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    folder = tracking.user_path(spec)
+    if folder.is_dir():
+        return (read_json(folder / packaging.FACTS) or {}).get("language")
+    client = tracking.connect()
+    try:
+        if re.fullmatch(r"[0-9a-f]{32}", spec):
+            spec = run_model_uri(client, spec)
+        elif not spec.startswith(("models:/", "runs:/")):
+            newest = max(client.search_model_versions(f"name = '{spec}'"), key=lambda version: int(version.version))
+            spec = f"models:/{spec}/{newest.version}"
+        return (mlflow.models.get_model_info(spec).metadata or {}).get("language")
+    except (AsrxError, MlflowException, ValueError):
+        return None  # whoever opens it says what is wrong
 
 
 def from_folder(folder: Path, name: str) -> ScoredModel:

@@ -1,16 +1,16 @@
 """Which utterances a step sees. One plan of batches for the whole run: a resumed training finds its place by counting."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from ..config import Batch
-from ..corpus.shards import Split
-from ..recognizer.audio import to_float
+from ..config import Augment, Batch
+from ..recognizer.audio import SAMPLE_RATE, to_float
 from . import augmentation
+from .material import Material
 
 LONGEST_JOINED = 15.0  # s of two utterances together, where no budget per batch says less
 BUCKET_BATCHES = 50  # batches' worth of shuffled utterances that are sorted by length together
@@ -106,24 +106,31 @@ def _cut(items: list[Item], lengths: dict[Item, float], size: int, budget: float
         yield batch
 
 
+class Sample(NamedTuple):
+    """What an utterance brings to a batch; `seed` is what random choices about it are derived from."""
+
+    waveform: np.ndarray
+    labels: list[int]
+    seed: tuple[int, int, int]
+
+
 class TrainingUtterances:
     """Map-style data set over plan items: augmented waveforms and labels."""
 
-    def __init__(self, split: Split, indices: np.ndarray, labels: list[list[int]], delimiter: int | None, options: Any, seed: int) -> None:
-        self._split, self._indices, self._labels = split, indices, labels
-        self._delimiter, self._options, self._seed = delimiter, options, seed
+    def __init__(self, material: Material, join: Callable[..., list[int]], options: Augment, seed: int) -> None:
+        self._material, self._join, self._options, self._seed = material, join, options, seed
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self._material.indices)
 
-    def __getitem__(self, item: Item) -> tuple[np.ndarray, list[int]]:
+    def __getitem__(self, item: Item) -> Sample:
+        seed = (self._seed, item.epoch, item.index)
         samples, labels = self._plain(item.index)
         if item.partner is not None:
             more, more_labels = self._plain(item.partner)
+            labels = self._join(labels, more_labels, len(samples) / SAMPLE_RATE)
             samples = np.concatenate([samples, more])
-            labels = labels + ([self._delimiter] if self._delimiter is not None else []) + more_labels
-        random = augmentation.generator(self._seed, item.epoch, item.index)
-        return augmentation.augment(samples, self._options, random), labels
+        return Sample(augmentation.augment(samples, self._options, augmentation.generator(*seed)), labels, seed)
 
     def _plain(self, index: int) -> tuple[np.ndarray, list[int]]:
-        return to_float(self._split.audio(int(self._indices[index]))), self._labels[index]
+        return to_float(self._material.split.audio(int(self._material.indices[index]))), self._material.labels[index]

@@ -5,6 +5,7 @@ import io
 import logging
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,30 @@ from .batching import BatchPlan
 
 log = logging.getLogger("asrx")
 
-KEYS = {"loss": "train/loss", "grad_norm": "train/grad_norm", "learning_rate": "train/learning_rate",
-        "eval_loss": "eval/loss", "eval_wer": "eval/wer", "eval_cer": "eval/cer"}  # fmt: skip
-LOG_COLUMNS = ("step", "epoch", *KEYS.values(), "train/audio_seconds_per_second")
+TRAINED, EVALUATED = "train", "eval"  # prefixes of the curves
+OF_A_STEP = ("loss", "grad_norm", "learning_rate")  # of what Trainer logs
+FIRST_COLUMNS = ("step", "epoch", "train/loss", "train/grad_norm", "train/learning_rate", "eval/loss")
 BEST_META = "best.json"
 
 
-class Recorder(TrainerCallback):
-    """Curves to the run's journal, samples and tables to its artifacts, the best weights to its folder."""
+def curve(key: str) -> str | None:
+    """`eval_wer` → `eval/wer`; None for what is no curve of ours."""
+    if key in OF_A_STEP:
+        return f"{TRAINED}/{key}"
+    prefix, _, name = key.partition("_")
+    timing = name in ("runtime", "samples_per_second", "steps_per_second", "loss") and prefix == TRAINED
+    return f"{prefix}/{name}" if prefix in (TRAINED, EVALUATED) and name and not timing else None
 
-    def __init__(self, run: Run, plan: BatchPlan, batch_seconds: list[float], accumulation: int, patience: int) -> None:
+
+class Recorder(TrainerCallback):
+    """Curves to the run's journal, samples and tables to its artifacts, the best weights to its folder.
+
+    `ranking`: the evaluation's metrics that decide which step is best, lower is better.
+    """
+
+    def __init__(self, run: Run, plan: BatchPlan, batch_seconds: list[float], accumulation: int, patience: int, ranking: Sequence[str]) -> None:
         self._run, self._plan, self._accumulation, self._patience = run, plan, accumulation, patience
+        self._ranking = [curve(name) for name in ranking]
         self._seconds = batch_seconds
         self._rows: dict[int, dict[str, float]] = {int(row["step"]): row for row in read_json(run.folder / "log.json") or []}
         self._samples: list[list[str]] = read_json(run.folder / "samples.json") or []
@@ -43,7 +57,7 @@ class Recorder(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         """One point per curve."""
-        values = {KEYS[key]: value for key, value in (logs or {}).items() if key in KEYS}
+        values = {curve(key): value for key, value in (logs or {}).items() if curve(key)}
         if not values:
             return
         if "train/loss" in values:
@@ -58,7 +72,8 @@ class Recorder(TrainerCallback):
         self._samples += [[str(state.global_step), *sample] for sample in evaluation.samples()]
         self._keep_if_best(state.global_step, evaluation.metrics)
         write_json(self._run.folder / "samples.json", self._samples)
-        self._run.text_later("samples.csv", _csv(["step", "id", "reference", "hypothesis"], reversed(self._samples)))
+        if self._samples:
+            self._run.text_later("samples.csv", _csv(["step", "id", "reference", "hypothesis"], reversed(self._samples)))
         self._run.text_later("training_log.csv", self.table())
         self._run.text_later("checkpoints.csv", self.ranking(Path(args.output_dir)))
         control.should_training_stop |= self._stale(state.global_step)
@@ -70,8 +85,9 @@ class Recorder(TrainerCallback):
 
     def table(self) -> str:
         """training_log.csv: one row per logged step."""
-        rows = sorted(self._rows.values(), key=lambda row: row["step"])
-        return _csv(LOG_COLUMNS, [[_short(row.get(column, "")) for column in LOG_COLUMNS] for row in rows])
+        rows = self.rows()
+        columns = list(dict.fromkeys([*FIRST_COLUMNS, *(key for row in rows for key in sorted(row))]))
+        return _csv(columns, [[_short(row.get(column, "")) for column in columns] for row in rows])
 
     def rows(self) -> list[dict[str, float]]:
         """The logged values, by step."""
@@ -79,15 +95,16 @@ class Recorder(TrainerCallback):
 
     def ranking(self, folder: Path) -> str:
         """checkpoints.csv: every evaluated step, best first, and which of them lie on disk."""
-        evaluated = sorted((row for row in self._rows.values() if "eval/wer" in row), key=_rank)
+        evaluated = sorted((row for row in self._rows.values() if "eval/loss" in row), key=self._rank)
+        metrics = list(dict.fromkeys([*self._ranking, *sorted(key for row in evaluated for key in row if key.startswith(f"{EVALUATED}/"))]))
         best = (read_json(self.best / BEST_META) or {}).get("step")
         kept = {int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*")}
         rows = [
-            [place, row["step"], _short(row["eval/wer"]), _short(row["eval/cer"]), _short(row["eval/loss"]),
+            [place, row["step"], *(_short(row.get(key, "")) for key in metrics),
              "best model" if row["step"] == best else "checkpoint" if row["step"] in kept else ""]
             for place, row in enumerate(evaluated, 1)
         ]  # fmt: skip
-        return _csv(["rank", "step", "wer", "cer", "loss", "kept as"], rows)
+        return _csv(["rank", "step", *(key.partition("/")[2] for key in metrics), "kept as"], rows)
 
     def _remember(self, step: int) -> None:
         """The log as it is now; the clock starts anew, so that evaluating and saving do not count as training."""
@@ -95,22 +112,26 @@ class Recorder(TrainerCallback):
         self._clock = (step, time.perf_counter())
 
     def _keep_if_best(self, step: int, metrics: dict[str, float]) -> None:
+        reached = {curve(key): value for key, value in metrics.items()}
         best = read_json(self.best / BEST_META)
-        if best and (best["wer"], best["loss"]) <= (metrics["eval_wer"], metrics["eval_loss"]):
+        if best and [best[key.partition("/")[2]] for key in self._ranking] <= [reached[key] for key in self._ranking]:
             return
         with folder_written_at_once(self.best) as folder:
             self.trainer.save_weights(folder)
-            write_json(folder / BEST_META, {"step": step, "wer": metrics["eval_wer"], "cer": metrics["eval_cer"], "loss": metrics["eval_loss"]})
+            write_json(folder / BEST_META, {"step": step, **{key.partition("/")[2]: value for key, value in reached.items()}})
 
     def _stale(self, step: int) -> bool:
         if not self._patience:
             return False
-        evaluated = [row for row in self.rows() if "eval/wer" in row and row["step"] <= step]
-        best = min(range(len(evaluated)), key=lambda index: _rank(evaluated[index]))
+        evaluated = [row for row in self.rows() if "eval/loss" in row and row["step"] <= step]
+        best = min(range(len(evaluated)), key=lambda index: self._rank(evaluated[index]))
         if len(evaluated) - 1 - best < self._patience:
             return False
-        log.info("stopped early: no better WER in %d evaluations", self._patience)
+        log.info("stopped early: nothing better in %d evaluations", self._patience)
         return True
+
+    def _rank(self, row: dict[str, float]) -> tuple[float, ...]:
+        return (*(row[key] for key in self._ranking), row["step"])
 
     def _speed(self, step: int) -> float:
         before, then = self._clock
@@ -118,10 +139,6 @@ class Recorder(TrainerCallback):
         self._clock = (step, now)
         seconds = sum(self._seconds[before * self._accumulation : step * self._accumulation])
         return seconds / max(now - then, 1e-6)
-
-
-def _rank(row: dict[str, float]) -> tuple[float, float, float]:
-    return row["eval/wer"], row["eval/loss"], row["step"]
 
 
 def _short(value: Any) -> Any:
@@ -161,12 +178,17 @@ class Progress(TrainerCallback):
 
 
 class Interruption(TrainerCallback):
-    """Ctrl-C or SIGTERM finishes the step, saves a checkpoint and ends; a second one, later than the first, stops at once."""
+    """Ctrl-C or SIGTERM finishes the step, saves a checkpoint and ends; a second one, later than the first, stops at once.
+
+    So does the end of a session of `minutes`, counted from now.
+    """
 
     SAME = 1.0  # s; `mlflow run` passes both signals on together
 
-    def __init__(self) -> None:
+    def __init__(self, minutes: float | None = None) -> None:
         self.requested_at: float | None = None
+        self.time_is_up = False
+        self._deadline = None if minutes is None else time.monotonic() + 60 * minutes
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
@@ -190,6 +212,7 @@ class Interruption(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Trainer saves and leaves its loop."""
-        if self.requested_at is not None:
+        self.time_is_up = self._deadline is not None and time.monotonic() >= self._deadline
+        if self.requested_at is not None or self.time_is_up:
             control.should_save = True
             control.should_training_stop = True

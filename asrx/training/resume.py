@@ -20,10 +20,11 @@ COMPLETE = "complete"  # the last file of a checkpoint; without it the checkpoin
 
 def training_key(corpus: PreparedCorpus, options: Config) -> str:
     """Equal keys mean: the same training, of the same model on the same data."""
-    return f"{corpus.digest[:16]}-{options.digest('data', 'text', 'model', 'tokenizer', 'feature_extractor', 'batch', 'augment', 'trainer', 'checkpoint')}"
+    sections = ("data", "text", "model", "tokenizer", "feature_extractor", "batch", "augment", "trainer", "checkpoint", "pretraining")
+    return f"{corpus.digest[:16]}-{options.digest(*sections)}"
 
 
-def run_to_resume(client: Any, resume: str | None, key: str) -> str | None:
+def run_to_resume(client: Any, resume: str | None, key: str, kind: str = "train") -> str | None:
     """The run that `--resume` means: the one named, or for `auto` the newest unfinished one with this key; None to start anew.
 
     Raises InputError for a named run that has no checkpoint on this machine.
@@ -33,8 +34,8 @@ def run_to_resume(client: Any, resume: str | None, key: str) -> str | None:
     if resume == "auto":
         return _newest_unfinished(client, key)
     run = tracking.find_run(client, resume)
-    if run.data.tags.get(tracking.KIND) != "train":
-        raise InputError(f"run {resume} is not a training")
+    if run.data.tags.get(tracking.KIND) != kind:
+        raise InputError(f"run {resume} is not a {kind} run")
     folder = tracking.home() / "runs" / run.info.run_id
     if not last_checkpoint(folder / "checkpoints"):
         raise InputError(f"run {resume} has no checkpoint in {folder}; start it anew without --resume")

@@ -9,8 +9,8 @@ from transformers import Trainer
 
 from ..models import Family
 from .averaging import MovingAverage
-from .batching import BatchPlan, TrainingUtterances
-from .evaluation import Evaluation, Evaluator
+from .batching import BatchPlan, Sample
+from .evaluation import Evaluates, Evaluation
 from .resume import mark_complete
 
 
@@ -21,10 +21,11 @@ class AsrTrainer(Trainer):
     loss_is_scaled_for_ga = True  # compute_loss below does
 
     def __init__(
-        self, family: Family, plan: BatchPlan, utterances: TrainingUtterances, evaluator: Evaluator, average: MovingAverage | None, **options: Any
+        self, family: Family, plan: BatchPlan, utterances: Any, evaluator: Evaluates, average: MovingAverage | None, **options: Any
     ) -> None:
         super().__init__(model=family.model, train_dataset=utterances, eval_dataset=evaluator, **options)
         self._family, self._plan, self._evaluator, self._average = family, plan, evaluator, average
+        self._details: dict[str, tuple[Any, int]] = {}
         self.last_evaluation: Evaluation | None = None
 
     def get_train_dataloader(self) -> DataLoader:
@@ -38,23 +39,39 @@ class AsrTrainer(Trainer):
         )
         return self.accelerator.prepare(loader)
 
-    def _collate(self, samples: list[tuple[Any, list[int]]]) -> dict[str, Any]:
-        return self._family.collate([waveform for waveform, _ in samples], [labels for _, labels in samples])
+    def _collate(self, samples: list[Sample]) -> dict[str, Any]:
+        return self._family.collate([item.waveform for item in samples], [item.labels for item in samples], [item.seed for item in samples])
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> int:
-        """Utterances of the whole optimizer step."""
-        return sum(len(batch["labels"]) for batch in batch_samples)
+        """The weight of the whole optimizer step, all of its micro-batches together."""
+        return sum(self._family.weight(batch) for batch in batch_samples)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: int | None = None) -> Any:
-        """The model's mean loss, weighted so that every utterance of the optimizer step counts the same."""
+        """The mean loss, weighted so that every utterance (or whatever the family weighs) of the optimizer step counts the same."""
         outputs = model(**inputs)
-        loss = outputs.loss
+        loss = self._family.loss(outputs, inputs)
+        weight = self._family.weight(inputs)
         if num_items_in_batch:
-            loss = loss * (len(inputs["labels"]) / num_items_in_batch)
+            loss = loss * (weight / num_items_in_batch)
+        if model.training:
+            self._add_details(self._family.details(outputs, inputs), weight)
         return (loss, outputs) if return_outputs else loss
 
+    def _add_details(self, details: dict[str, Any], weight: int) -> None:
+        """Sums, on the device: reading them at every step would make the step wait."""
+        for name, value in details.items():
+            total, weights = self._details.get(name, (0.0, 0))
+            self._details[name] = (total + value * weight, weights + weight)
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Trainer's curves with the family's own beside the loss."""
+        if "loss" in logs:
+            logs = {**logs, **{f"train_{name}": float(total / weights) for name, (total, weights) in self._details.items() if weights}}
+            self._details.clear()
+        super().log(logs, *args, **kwargs)
+
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Loss, WER and CER on the validation utterances, by the averaged weights if an average is kept."""
+        """The validation metrics, by the averaged weights if an average is kept."""
         if self._average:
             with self._average.in_place_of(self.model):
                 return self._evaluate_now()
@@ -77,7 +94,7 @@ class AsrTrainer(Trainer):
 
     def evaluate_the_end(self) -> None:
         """Evaluate the last step, unless it was."""
-        evaluated = [entry["step"] for entry in self.state.log_history if "eval_wer" in entry]
+        evaluated = [entry["step"] for entry in self.state.log_history if "eval_loss" in entry]
         if self.state.global_step not in evaluated:
             self.evaluate()
 
