@@ -69,7 +69,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from asrx.corpus.builtin import Amount
 
     folder = tmp_path_factory.mktemp("recordings") / "spoken"
-    builtin._make(folder, "en", 0, {"train": Amount(6, 6), "validation": Amount(2, 3), "test": Amount(6, 3)})
+    builtin.make(folder, "en", 0, {"train": Amount(6, 6), "validation": Amount(2, 3), "test": Amount(6, 3)})
     return folder
 
 

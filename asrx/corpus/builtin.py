@@ -4,12 +4,14 @@ import csv
 import hashlib
 import random
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import AsrxError, nearest
 from ..files import folder_written_at_once, locked, remove_remains
 from .espeak import Speaker, Utterance, record_all
+from .grammars import LANGUAGES, Grammar, Language
 
 HELD_OUT = "test.csv"
 
@@ -19,71 +21,17 @@ _COLUMNS = ("path", "sentence", "client_id", "gender", "accent")
 
 _PITCH_CENTRES = (50, 38, 62)  # eSpeak's scale, 0..99, around what the variant itself asks for
 _PITCH_SPREAD = 3
-_RATES = (150, 185)  # words per minute
 _GAINS = (-10.0, 0.0)  # dB per speaker
 _NOISE = (20.0, 40.0)  # dB of speech above noise, per utterance
-_SILENCES = (0.10, 0.35)  # seconds before and after the speech
 _WRITTEN_PROPERLY = 0.5  # share of transcripts with a capital letter and a final mark
 
+_DRAWS = 1000  # from the grammar for each sentence wanted, before it counts as exhausted
 _TRAIN_SHARE, _VALIDATION_SHARE = 0.65, 0.10  # of all sentences the grammar can say; the rest is for test
 
 # eSpeak speaks an unknown variant plainly and without an error; the breathy ones differ from process to process.
 _VARIANTS = {
     **dict.fromkeys(("f1", "f4", "Annie", "linda", "steph", "grandma", "anika", "shelby"), "female"),
     **dict.fromkeys(("m1", "m2", "m4", "m6", "m7", "m8", "Andy", "Gene"), "male"),
-}
-
-
-@dataclass(frozen=True)
-class Language:
-    """What one language needs: eSpeak voices with their accents, and a grammar that begins at `sentence`."""
-
-    accents: dict[str, str]
-    grammar: dict[str, tuple[str, ...]]
-
-
-_UNITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
-_LANGUAGES = {
-    "en": Language(
-        accents={
-            "en-us": "United States",
-            "en-us-nyc": "New York City",
-            "en-gb-x-rp": "Received Pronunciation",
-            "en-gb-scotland": "Scotland",
-            "en-gb-x-gbclan": "Lancaster",
-            "en-gb-x-gbcwmd": "West Midlands",
-            "en-029": "Caribbean",
-        },
-        grammar={
-            "sentence": (
-                "call {digit} {digit} {digit} {digit}.",
-                "call {digit} {digit} {digit} {digit} {digit} {digit}.",
-                "set the {clock} to {number} {span}.",
-                "set the {clock} to {number} {span} please.",
-                "turn {switch} the {room} {device}.",
-                "please turn {switch} the {room} {device}.",
-                "{move} the {room} {opening}.",
-                "is the {room} {opening} open?",
-                "what is {number} plus {number}?",
-                "what's {number} plus {number}?",
-                "wake me up at {unit} {tens}.",
-                "how warm is the {room}?",
-                "play song number {number}.",
-            ),
-            "unit": _UNITS,
-            "digit": ("zero", *_UNITS),
-            "tens": ("ten", "fifteen", "twenty", "thirty", "forty", "fifty"),
-            "number": ("{unit}", "{tens}", "twenty {unit}", "thirty {unit}", "forty {unit}", "fifty {unit}"),
-            "clock": ("timer", "alarm"),
-            "span": ("minutes", "seconds"),
-            "switch": ("on", "off"),
-            "room": ("kitchen", "bedroom", "garden", "office"),
-            "device": ("light", "radio", "fan"),
-            "move": ("open", "close"),
-            "opening": ("door", "window"),
-        },
-    ),
 }
 
 
@@ -95,49 +43,63 @@ class Amount:
     utterances_each: int
 
 
-_AMOUNTS = {"train": Amount(24, 36), "validation": Amount(6, 10), "test": Amount(12, 15)}
+AMOUNTS = {"train": Amount(24, 36), "validation": Amount(6, 10), "test": Amount(12, 15)}
 
 
 def languages() -> list[str]:
     """The languages that `make` speaks."""
-    return sorted(_LANGUAGES)
+    return sorted(LANGUAGES)
 
 
-def make(folder: Path, language: str = "en", seed: int = 0) -> Path:
+def make(folder: Path, language: str = "en", seed: int = 0, amounts: Mapping[str, Amount] = AMOUNTS) -> Path:
     """Write the built-in corpus of `language` to `folder`, as a source that `prepare` reads, and return `folder`.
 
-    train.csv, validation.csv and test.csv name mono 16 bit FLAC files at 22,050 Hz under clips/. No speaker and no
-    sentence is in two of them. The same seed gives the same bytes. A complete corpus that is already there is left as
-    it is; one of another seed or version is replaced. `folder` appears only when it is complete.
+    train.csv, validation.csv and test.csv, or those of them that `amounts` names, list mono 16 bit FLAC files at
+    22,050 Hz under clips/. No speaker and no sentence is in two of them. The same arguments give the same bytes. A complete
+    corpus that is already there is left as it is; one of another plan is replaced. `folder` appears only when it is complete.
 
-    Raises AsrxError if the language is unknown, eSpeak NG is not installed or fails, or `folder` holds anything else.
+    The splits take speakers from one list of the seed, in the order of `amounts`, and a sentence belongs to one split
+    whatever the amounts: more utterances each for the same numbers of speakers leave test speakers and sentences unheard.
+
+    Raises AsrxError if the language is unknown, it cannot be spoken in these amounts, eSpeak NG is not installed or fails,
+    or `folder` holds anything else.
     """
-    _make(Path(folder).absolute(), language, seed, _AMOUNTS)
+    if language not in LANGUAGES:
+        known = ", ".join(languages())
+        raise AsrxError(f"no built-in corpus for {language!r}{nearest(language, languages())}: choose from {known}")
+    _check(amounts)
+    plan = _plan(LANGUAGES[language], seed, amounts)
+    marker = _marker(language, seed, plan)
+    target = Path(folder).absolute()
+    with locked(target):
+        if not _is_complete(target, marker):
+            _refuse_foreign(target)
+            remove_remains(target)
+            with folder_written_at_once(target) as partial:
+                _write(partial, plan, marker)
     return folder
 
 
-def _make(folder: Path, language: str, seed: int, amounts: dict[str, Amount]) -> None:
-    if language not in _LANGUAGES:
-        known = ", ".join(languages())
-        raise AsrxError(f"no built-in corpus for {language!r}{nearest(language, languages())}: choose from {known}")
-    plan = _plan(_LANGUAGES[language], seed, amounts)
-    marker = _marker(language, seed, plan)
-    with locked(folder):
-        if not _is_complete(folder, marker):
-            _refuse_foreign(folder)
-            remove_remains(folder)
-            with folder_written_at_once(folder) as partial:
-                _write(partial, plan, marker)
+
+def _check(amounts: Mapping[str, Amount]) -> None:
+    for split, amount in amounts.items():
+        if split not in AMOUNTS:
+            raise AsrxError(f"no split {split!r}{nearest(split, AMOUNTS)} in the built-in corpus: choose from {', '.join(AMOUNTS)}")
+        if amount.speakers < 1 or amount.utterances_each < 1:
+            raise AsrxError(f"{split}: {amount.speakers} speakers with {amount.utterances_each} utterances each: both must be 1 or more")
+    speakers, largest = sum(amount.speakers for amount in amounts.values()), len(_VARIANTS) * len(_PITCH_CENTRES)
+    if not 0 < speakers <= largest:
+        raise AsrxError(f"{speakers} speakers for the built-in corpus: it has 1 to {largest} in all splits together")
 
 
-def _plan(language: Language, seed: int, amounts: dict[str, Amount]) -> list[Utterance]:
+def _plan(language: Language, seed: int, amounts: Mapping[str, Amount]) -> list[Utterance]:
     rng = random.Random(f"asrx built-in corpus {seed}")
     speakers = iter(_speakers(language, sum(amount.speakers for amount in amounts.values()), rng))
     plan = []
     for split, amount in amounts.items():
         for speaker in [next(speakers) for _ in range(amount.speakers)]:
             for spoken in _sentences(language.grammar, split, amount.utterances_each, rng):
-                plan.append(_utterance(split, len(plan), spoken, speaker, rng))
+                plan.append(_utterance(split, len(plan), spoken, speaker, language.silences, rng))
     return plan
 
 
@@ -145,31 +107,32 @@ def _speakers(language: Language, count: int, rng: random.Random) -> list[Speake
     """Distinct speakers, going round all voices and variants so that every split has some of each."""
     voices = rng.sample(sorted(language.accents), len(language.accents))
     variants = rng.sample(sorted(_VARIANTS), len(_VARIANTS))
-    assert count <= len(variants) * len(_PITCH_CENTRES), "more speakers than variants and pitches can tell apart"
     return [
         Speaker(
             voice=voices[i % len(voices)],
             variant=variants[i % len(variants)],
             accent=language.accents[voices[i % len(voices)]],
             pitch=_PITCH_CENTRES[i // len(variants)] + rng.randint(-_PITCH_SPREAD, _PITCH_SPREAD),
-            rate=rng.randint(*_RATES),
+            rate=rng.randint(*language.rates),
             gain=rng.uniform(*_GAINS),
         )
         for i in range(count)
     ]
 
 
-def _sentences(grammar: dict[str, tuple[str, ...]], split: str, count: int, rng: random.Random) -> list[str]:
-    """`count` different sentences that belong to `split`."""
+def _sentences(grammar: Grammar, split: str, count: int, rng: random.Random) -> list[str]:
+    """`count` different sentences that belong to `split`. AsrxError if the grammar has too few."""
     chosen: list[str] = []
-    while len(chosen) < count:
+    for _ in range(_DRAWS * count):
         sentence = _expand("{sentence}", grammar, rng)
         if _split_of(sentence) == split and sentence not in chosen:
             chosen.append(sentence)
-    return chosen
+        if len(chosen) == count:
+            return chosen
+    raise AsrxError(f"{split}: a speaker cannot have {count:,} different sentences, {len(chosen):,} were found: ask for fewer utterances each")
 
 
-def _expand(template: str, grammar: dict[str, tuple[str, ...]], rng: random.Random) -> str:
+def _expand(template: str, grammar: Grammar, rng: random.Random) -> str:
     return re.sub(r"\{(\w+)\}", lambda slot: _expand(rng.choice(grammar[slot[1]]), grammar, rng), template)
 
 
@@ -181,7 +144,7 @@ def _split_of(sentence: str) -> str:
     return "validation" if share < _TRAIN_SHARE + _VALIDATION_SHARE else "test"
 
 
-def _utterance(split: str, number: int, spoken: str, speaker: Speaker, rng: random.Random) -> Utterance:
+def _utterance(split: str, number: int, spoken: str, speaker: Speaker, silences: tuple[float, float], rng: random.Random) -> Utterance:
     return Utterance(
         split=split,
         clip=f"clips/{split}-{number:04d}.flac",
@@ -189,8 +152,8 @@ def _utterance(split: str, number: int, spoken: str, speaker: Speaker, rng: rand
         sentence=spoken[0].upper() + spoken[1:] if rng.random() < _WRITTEN_PROPERLY else spoken[:-1],
         speaker=speaker,
         noise=rng.uniform(*_NOISE),
-        silence_before=rng.uniform(*_SILENCES),
-        silence_after=rng.uniform(*_SILENCES),
+        silence_before=rng.uniform(*silences),
+        silence_after=rng.uniform(*silences),
         noise_seed=rng.getrandbits(32),
     )
 
