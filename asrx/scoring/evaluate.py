@@ -10,6 +10,7 @@ from typing import Any
 from .. import packaging, tracking
 from ..corpus.prepare import Source
 from ..files import write_text
+from ..hallucination import explain
 from ..text import SCORE_NORMALIZER
 from .scored_models import open_model
 from .transcribe import Transcription, transcribe
@@ -37,6 +38,10 @@ class Scores:
     hardware: str
     failed: int
     trained_on: int  # held-out utterances whose audio the model was trained on
+    insertion_share: float  # of the errors
+    repeated_share: float  # of the utterances: hypotheses that repeat themselves
+    length_ratio: float | None  # words written per word said
+    oddities: tuple[str, ...]  # why the WER is above 100 %, or what else is off, in sentences
     normalizer: str = SCORE_NORMALIZER
 
 
@@ -63,9 +68,11 @@ def evaluate(spec: str, source: Source, out: Path | None = None, parent: str | N
 def summarize(name: str, run_id: str, result: Transcription, leaked: int) -> Scores:
     """Figures of a transcription."""
     total = result.total
+    found = explain([item.row.text for item in result.heard], [item.hypothesis for item in result.heard], total=total)
     return Scores(
         name, run_id, result.digest, total.utterances, total.words, total.wer, total.cer, total.substitutions, total.insertions, total.deletions,
         total.sentence_error_rate, result.rtfx, round(result.audio_seconds, 3), result.hardware, len(result.failed), leaked,
+        found.insertion_share, found.repeated_share, found.length_ratio, tuple(found.sentences()),
     )  # fmt: skip
 
 
@@ -78,7 +85,7 @@ def headline(scores: Scores) -> str:
         text += f" {scores.failed} recordings could not be used and count as silence."
     if scores.trained_on:
         text += f" The model was trained on {scores.trained_on} of these recordings: the figures are too good."
-    return text
+    return " ".join([text, *scores.oddities])
 
 
 def tables(result: Transcription, scores: Scores) -> dict[str, str]:

@@ -74,6 +74,8 @@ def run_model_uri(client: Any, run_id: str) -> str:
     """The URI of the best model of a training run."""
     run = tracking.find_run(client, run_id)
     uri = run.data.tags.get(packaging.MODEL_URI)
+    if run.data.tags.get(tracking.KIND) == "pretrain":
+        raise ModelError(f"run {run.info.run_id} was pre-trained only and cannot transcribe; fine-tune it first: asrx train --model {run.info.run_id}")
     if not uri:
         outcome = run.data.tags.get(tracking.OUTCOME, run.info.status.lower())
         raise ModelError(f"run {run.info.run_id} has no model (it is {outcome}); continue it with: asrx train --resume {run.info.run_id}")
