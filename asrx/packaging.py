@@ -10,7 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from . import recognizer
-from .files import write_json, write_text
+from .files import read_json, write_json, write_text
 from .recognizer.audio import SAMPLE_RATE
 from .tracking import Run
 
@@ -31,6 +31,8 @@ DIGEST_BYTES = 16  # of each audio digest that a model remembers
 EXAMPLE_SECONDS = 2.0
 REQUIREMENTS = ("mlflow", "torch", "transformers", "soundfile", "soxr", "numpy", "pandas", "safetensors")
 OPTIONAL = ("av",)  # m4a, webm, wma, …
+USAGE = ("Input: speech, any sampling rate. Output: text, confidence (0 to 1), duration in seconds.", "",
+         "```python", "import mlflow", 'model = mlflow.pyfunc.load_model("models:/asrx@champion")', 'model.predict(["clip.mp3"])', "```", "")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Facts:
     """Where a model comes from; asrx.json in its folder."""
 
     base: str
+    architecture: str | None = None  # transformers' model_type
     corpus: str | None = None
     corpus_digest: str | None = None
     language: str | None = None
@@ -90,6 +93,12 @@ def trained_on(folder: Path) -> set[str]:
     return {row.tobytes().hex() for row in np.load(path, allow_pickle=False)} if path.exists() else set()
 
 
+def read_facts(folder: Path) -> Facts:
+    """What a model folder says of where it comes from; the folder's name alone if it says nothing."""
+    known = read_json(folder / FACTS) or {}
+    return Facts(**{"base": folder.name, **{item.name: known[item.name] for item in fields(Facts) if item.name in known}})
+
+
 def was_trained_on(digest: str, known: set[str]) -> bool:
     """Whether an audio digest is among those that a model remembers."""
     return digest[: 2 * DIGEST_BYTES] in known
@@ -106,9 +115,11 @@ def model_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def model_card(facts: Facts) -> str:
-    """Markdown for the run and the model folder."""
-    origin = "A small wav2vec 2.0 with CTC, trained from scratch." if facts.base == "scratch" else f"Fine-tuned from `{facts.base}`."
+def model_card(facts: Facts, repository: str | None = None) -> str:
+    """Markdown for the run and the model folder, or for the hub's `repository`, where it is used under that name."""
+    origin = f"A small {facts.architecture} model, trained from scratch." if facts.base == "scratch" else f"Fine-tuned from `{facts.base}`."
+    if not facts.corpus:
+        origin = f"The stock model `{facts.base}`, as it came."
     lines = ["# Speech recogniser", "", origin, ""]
     if facts.corpus:
         lines += [
@@ -121,14 +132,23 @@ def model_card(facts: Facts) -> str:
             f"| run | `{facts.run_id}` |", "",
             "The error rates are those of the validation set on which this step was chosen; a held-out set is the judge.", "",
         ]  # fmt: skip
-    lines += ["Input: speech, any sampling rate. Output: text, confidence (0 to 1), duration in seconds.", "",
-              "```python", "import mlflow", 'model = mlflow.pyfunc.load_model("models:/asrx@champion")', 'model.predict(["clip.mp3"])', "```", ""]  # fmt: skip
-    return "\n".join(lines)
+    return "\n".join([*lines, *(_usage_on_hub(repository) if repository else USAGE)])
+
+
+def _usage_on_hub(repository: str) -> list[str]:
+    return ["Input: speech at 16 kHz. Output: text.", "",
+            "```python", "from transformers import pipeline", f'recognize = pipeline("automatic-speech-recognition", model="{repository}")',
+            'recognize("clip.wav")["text"]', "```", "", f"or, with asrx: `asrx transcribe --model {repository} clip.mp3`", ""]  # fmt: skip
 
 
 def _remember(model: Path, facts: Facts, digests: Set[str]) -> None:
     write_json(model / FACTS, {key: value for key, value in asdict(facts).items() if value is not None})
     write_text(model / "README.md", model_card(facts))
+    remember_audio(model, digests)
+
+
+def remember_audio(model: Path, digests: Set[str]) -> None:
+    """Write what a model was trained on into its folder, where `trained_on` finds it."""
     if digests:
         rows = sorted({bytes.fromhex(digest)[:DIGEST_BYTES] for digest in digests})
         np.save(model / TRAINED_ON, np.frombuffer(b"".join(rows), np.uint8).reshape(-1, DIGEST_BYTES))

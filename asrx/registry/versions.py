@@ -1,8 +1,9 @@
 """Versions and aliases in MLflow's model registry."""
 
 import logging
+import shlex
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from .. import packaging, tracking
 from ..errors import ConfigError, RegistryError, nearest
 from ..models import loading
 from ..scoring.scored_models import from_folder, run_model_uri
+from . import publish
 
 log = logging.getLogger("asrx")
 
 CHAMPION, CANDIDATE, BASELINE, PREVIOUS, AUTO = "champion", "candidate", "baseline", "previous", "auto"
 SOURCE_RUN, MODEL_DIGEST = "asrx.run_id", "asrx.model_digest"
+HUB, HUB_COMMIT = "asrx.hub", "asrx.hub_commit"  # tags of a version that was pushed
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Registered:
     alias: str | None
     model_uri: str
     already: bool = False
+    hub: publish.Published | None = None
 
     @property
     def uri(self) -> str:
@@ -35,17 +39,27 @@ class Registered:
         return f"models:/{self.name}/{self.version}"
 
 
-def register(name: str, run_id: str | None = None, model: str | None = None, alias: str = AUTO, parent: str | None = None) -> Registered:
+def register(
+    name: str, run_id: str | None = None, model: str | None = None, alias: str = AUTO, parent: str | None = None, push: str | None = None
+) -> Registered:
     """Register the best model of a run (`run_id`: an id or `latest`) or a stock `model` (hub id or folder) as the next version of `name`.
 
     A model that is a version already stays that version. `alias` auto: `baseline` while the name has neither champion nor
-    baseline, else `candidate`. Raises RegistryError, TrackingError or ModelError if there is no such run or model.
+    baseline, else `candidate`. `push`: USER/NAME on the Hugging Face hub that the version is published as, already registered or not.
+    Raises RegistryError, TrackingError or ModelError if there is no such run or model, or if it cannot be pushed.
     """
     if bool(run_id) == bool(model):
         raise ConfigError("register takes a run (--run RUN_ID or latest) or a model (--model HUB_ID or folder), one of the two")
     _check_name(name)
+    if push:
+        publish.check(push)
     client = tracking.connect()
     new = _from_run(client, run_id) if run_id else _from_stock(model)
+    version = _registered(client, name, new, model, alias, parent)
+    return _push(client, version, push, f"--run {new.tags[SOURCE_RUN]}" if run_id else f"--model {shlex.quote(model)}") if push else version
+
+
+def _registered(client: Any, name: str, new: "_New", model: str | None, alias: str, parent: str | None) -> Registered:
     known = _version_of(client, name, *next(iter(new.tags.items())))
     if known:
         tracking.nothing_to_do(client, "register", f"This model is version {known.version} of {name} already.")
@@ -57,6 +71,18 @@ def register(name: str, run_id: str | None = None, model: str | None = None, ali
         run.params({"asrx.name": name, "asrx.version": version, "asrx.alias": given})
         run.note(f"Version {version} of {name}, alias {given}: `{uri}`")
     return Registered(name, version, given, uri)
+
+
+def _push(client: Any, version: Registered, repository: str, source: str) -> Registered:
+    try:
+        published = publish.publish(version.model_uri, repository, f"{version.name} version {version.version}")
+    except RegistryError as error:
+        again = f"asrx register {source} --name {version.name} --push {repository}"
+        state = f"it is registered all the same, as version {version.version} of {version.name}"
+        raise RegistryError(f"the model was not pushed: {error}; {state}. To push it: {again}") from None
+    for key, value in ((HUB, repository), (HUB_COMMIT, published.commit)):
+        client.set_model_version_tag(version.name, version.version, key, value)
+    return replace(version, hub=published)
 
 
 @dataclass(frozen=True)
