@@ -76,3 +76,15 @@ def test_a_transcript_survives_the_way_to_labels_and_back(tokenizer) -> None:
     recognizer = CtcRecognizer.__new__(CtcRecognizer)
     recognizer.tokenizer = tokenizer
     assert recognizer.text(ids) == "HELLO BOOK"
+
+
+def test_another_word_delimiter_survives_saving(tmp_path):
+    from asrx.config import resolve
+    from asrx.models import load_family
+    from asrx.recognizer.tokens import read_tokenizer
+
+    family = load_family(resolve(overrides=["tokenizer.word_delimiter_token=_"]), ["ab ba"])
+    family.save(tmp_path)
+    ids = family.labels(["ab ba"])[0]
+    assert read_tokenizer(tmp_path)("ab ba").input_ids == ids
+    assert CtcRecognizer.load(tmp_path, "cpu").text(ids) == "ab ba"

@@ -1,4 +1,4 @@
-"""The CTC family: wav2vec 2.0, HuBERT and WavLM through AutoModelForCTC, or a small one from scratch."""
+"""The CTC family: wav2vec 2.0 and its kin, MMS and Wav2Vec2-BERT through AutoModelForCTC, or a small one from scratch."""
 
 import logging
 from collections.abc import Sequence
@@ -10,21 +10,11 @@ import numpy as np
 
 from ..config import AUTO, Config, as_bool
 from ..errors import ConfigError, ModelError
-from ..recognizer.audio import SAMPLE_RATE
 from ..text import apply_case
-from . import keys, loading, vocabulary
+from . import architectures, keys, loading, mms, trainable, vocabulary
 
 log = logging.getLogger("asrx")
 
-# A small wav2vec 2.0 that learns from scratch on a processor: few convolutions with large strides, 50 frames a second.
-SCRATCH_CONFIG = {
-    "hidden_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256,
-    "conv_dim": (48, 96), "conv_kernel": (40, 32), "conv_stride": (20, 16), "num_feat_extract_layers": 2,
-    "feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True,
-    "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4,
-    "hidden_dropout": 0.1, "attention_dropout": 0.0, "activation_dropout": 0.0, "feat_proj_dropout": 0.0,
-    "final_dropout": 0.0, "layerdrop": 0.0, "apply_spec_augment": False, "mask_time_prob": 0.0,
-}  # fmt: skip
 # Defaults differ between families; these two keep one impossible label from spoiling a batch.
 LOSS = {"ctc_loss_reduction": "mean", "ctc_zero_infinity": True}
 
@@ -37,6 +27,16 @@ class CtcFamily:
     feature_extractor: Any
     tokenizer: Any
     case: str | None  # that transcripts are brought to
+    language: str | None = None  # of an MMS model
+
+    def __post_init__(self) -> None:
+        from ..recognizer.ctc import shortest_samples
+
+        options = self.model.config
+        masked = getattr(options, "apply_spec_augment", False) and getattr(options, "mask_time_prob", 0) > 0
+        self._shortest = shortest_samples(self.model, self.feature_extractor)
+        # SpecAugment fails on a batch with fewer frames than one mask.
+        self._shortest_batch = shortest_samples(self.model, self.feature_extractor, options.mask_time_length + 2) if masked else 0
 
     def labels(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of transcripts, cased to the vocabulary."""
@@ -56,12 +56,9 @@ class CtcFamily:
         """A batch of float32 waveforms at 16 kHz and labels, padded; -100 where no label is."""
         import torch
 
-        from ..recognizer.ctc import padding_step
+        from ..recognizer.ctc import model_inputs
 
-        shortest = self._shortest_samples()
-        padded = [np.pad(waveform, (0, max(0, shortest - len(waveform)))) if len(waveform) < shortest else waveform for waveform in waveforms]
-        step = padding_step(self.feature_extractor)
-        batch = self.feature_extractor(padded, sampling_rate=SAMPLE_RATE, padding=True, pad_to_multiple_of=step, return_tensors="pt")
+        batch = model_inputs(self.model, self.feature_extractor, waveforms, self._shortest, self._shortest_batch)
         widest = max(len(label) for label in labels)
         batch["labels"] = torch.tensor([[*label, *[-100] * (widest - len(label))] for label in labels])
         return dict(batch)
@@ -87,29 +84,26 @@ class CtcFamily:
         batch = self.collate(waveforms, labels)
         with torch.inference_mode():
             output = self.model(**{name: value.to(self.model.device) for name, value in batch.items()})
-        lengths = np.minimum(self._frames(np.array([len(waveform) for waveform in waveforms])), output.logits.shape[1])
+        samples = np.maximum([len(waveform) for waveform in waveforms], self._shortest)
+        lengths = np.minimum(self._frames(samples), output.logits.shape[1])
         recognizer = self._recognizer()
         emissions = greedy(output.logits, lengths.tolist(), recognizer.blank)
         return float(output.loss), [recognizer.recognition(item, 0.02).text for item in emissions]
 
     def save(self, folder: Path) -> None:
-        """Write what `from_pretrained` of plain transformers reads."""
-        self.model.save_pretrained(folder)
+        """Write what `from_pretrained` of plain transformers reads; of MMS the one language, also as an adapter to be loaded by name."""
+        model = trainable.plain(self.model)
+        model.save_pretrained(folder)
         self.feature_extractor.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+        if self.language:
+            mms.save_adapter(model, folder, self.language)
 
     def _frames(self, samples: np.ndarray) -> np.ndarray:
         """Output frames for numbers of input samples."""
-        import torch
+        from ..recognizer.ctc import output_frames
 
-        return self.model._get_feat_extract_output_lengths(torch.as_tensor(samples)).numpy()
-
-    def _shortest_samples(self) -> int:
-        """SpecAugment fails on a batch with fewer frames than one mask; a longer zero tail is masked out anyway."""
-        options = self.model.config
-        masked = getattr(options, "apply_spec_augment", False) and getattr(options, "mask_time_prob", 0) > 0
-        ratio = getattr(options, "inputs_to_logits_ratio", 320)
-        return (options.mask_time_length + 2) * ratio if masked else 400
+        return output_frames(self.model, self.feature_extractor, samples)
 
     def _recognizer(self) -> Any:
         """The recognizer that serving uses, on this very model."""
@@ -122,26 +116,28 @@ def load_family(folder: Path | None, options: Config, texts: Sequence[str]) -> C
     """The CTC model in `folder` (None: a small one from scratch) with vocabulary and feature extractor; `texts` is the training text alone."""
     scratch = folder is None
     keys.check_keys("tokenizer", options.extra["tokenizer"], vocabulary.option_names())
-    case = options.text.case or ("lower" if scratch else None)
-    tokenizer = _given_vocabulary(folder, options)
-    built = tokenizer is None
-    if built:
+    language = mms.language(folder, options)
+    case = options.text.case
+    tokenizer = _given_vocabulary(folder, options, language)
+    if tokenizer is None:
         case = case or "lower"
-        tokenizer = vocabulary.build([apply_case(text, case) for text in texts], options.extra["tokenizer"])
+        tokenizer = vocabulary.build([apply_case(text, case) for text in texts], options.extra["tokenizer"], language)
     case = case or vocabulary.case_of(tokenizer)
     _check_coverage(tokenizer, [apply_case(text, case) for text in texts], options)
     extractor = _feature_extractor(folder, options)
-    model = _scratch_model(tokenizer, options) if scratch else _checkpoint_model(folder, tokenizer, _has_own(folder, options), options)
+    model = _scratch_model(tokenizer, options) if scratch else _checkpoint_model(folder, tokenizer, _has_own(folder, options), language, options)
+    architectures.check_inputs(model, extractor)
+    _repair(model)
     _freeze(model, options, scratch)
-    return CtcFamily(model, extractor, tokenizer, case)
+    return CtcFamily(trainable.apply(model, options.model), extractor, tokenizer, case, language)
 
 
-def _given_vocabulary(folder: Path | None, options: Config) -> Any | None:
+def _given_vocabulary(folder: Path | None, options: Config, language: str | None) -> Any | None:
     """The vocabulary of the checkpoint, or of the model that `text.vocabulary` names; None where one is to be built."""
     wanted = options.text.vocabulary
     if wanted not in (AUTO, "checkpoint", "build"):
         return loading.tokenizer(loading.locate(wanted, weights=False), options.extra["tokenizer"])
-    return None if folder is None or wanted == "build" else _checkpoint_vocabulary(folder, options)
+    return None if folder is None or wanted == "build" else _checkpoint_vocabulary(folder, options, language)
 
 
 def _has_own(folder: Path, options: Config) -> bool:
@@ -149,10 +145,12 @@ def _has_own(folder: Path, options: Config) -> bool:
     return options.text.vocabulary in (AUTO, "checkpoint") and loading.has_vocabulary(folder)
 
 
-def _checkpoint_vocabulary(folder: Path, options: Config) -> Any | None:
+def _checkpoint_vocabulary(folder: Path, options: Config, language: str | None) -> Any | None:
     """The checkpoint's tokenizer; None where a model without an output layer needs one built."""
     if loading.has_vocabulary(folder):
-        return loading.tokenizer(folder, options.extra["tokenizer"])
+        if not mms.languages(folder):
+            return loading.tokenizer(folder, options.extra["tokenizer"])
+        return vocabulary.of_language(loading.tokenizer(folder, {**options.extra["tokenizer"], "target_lang": language}), language)
     trained = any("ForCTC" in name for name in loading.config(folder).architectures or [])
     if options.text.vocabulary == "checkpoint" or trained:
         raise ModelError(
@@ -177,42 +175,59 @@ def _check_coverage(tokenizer: Any, texts: Sequence[str], options: Config) -> No
 
 
 def _feature_extractor(folder: Path | None, options: Config) -> Any:
-    from transformers import Wav2Vec2FeatureExtractor
+    from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2FeatureExtractor
 
-    extractor = loading.feature_extractor(folder) if folder else Wav2Vec2FeatureExtractor(return_attention_mask=True)
-    extractor = keys.set_extractor_keys(extractor, options.extra["feature_extractor"])
-    if folder is None and extractor.feature_size != 1:
-        raise ConfigError(f"feature_extractor.feature_size={extractor.feature_size}: a waveform has 1 value per sample")
-    return extractor
+    extractor = loading.feature_extractor(folder) if folder else architectures.feature_extractor(options.model.architecture)
+    if not isinstance(extractor, (SeamlessM4TFeatureExtractor, Wav2Vec2FeatureExtractor)):
+        kind = loading.config(folder).model_type
+        raise ModelError(f"the model {options.model.name} is a {kind}: asrx trains CTC models that hear samples, or features as Wav2Vec2-BERT does")
+    changed = keys.set_extractor_keys(extractor, options.extra["feature_extractor"])
+    return keys.built(lambda: type(changed).from_dict(changed.to_dict()))  # what is derived from the options anew
 
 
 def _scratch_model(tokenizer: Any, options: Config) -> Any:
-    from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
-
-    given = options.extra["model"]
-    keys.check_model_keys(given, set(Wav2Vec2Config().to_dict()))
-    settings = {**SCRATCH_CONFIG, **LOSS, **given, **_sizes(tokenizer)}
-    if "conv_dim" in given:
-        settings["num_feat_extract_layers"] = len(settings["conv_dim"])
-    return keys.built(lambda: Wav2Vec2ForCTC(Wav2Vec2Config(**settings)))
+    return architectures.model(options.model.architecture, {**LOSS, **_sizes(tokenizer)}, options.extra["model"])
 
 
-def _checkpoint_model(folder: Path, tokenizer: Any, own: bool, options: Config) -> Any:
+def _checkpoint_model(folder: Path, tokenizer: Any, own: bool, language: str | None, options: Config) -> Any:
     """`own`: the vocabulary is that of the checkpoint's output layer; otherwise that layer is made anew."""
     from transformers import AutoModelForCTC
 
-    given = options.extra["model"]
+    given, name = options.extra["model"], options.model.name
     keys.check_model_keys(given, set(loading.config(folder).to_dict()) | set(LOSS))
-    sizes = {"pad_token_id": tokenizer.pad_token_id} if own else _sizes(tokenizer)  # loss and decoder must agree on the blank
+    # Loss and decoder must agree on the blank; the output layer of an MMS language lies apart and has a size of its own.
+    sizes = {"pad_token_id": tokenizer.pad_token_id} if own and not language else _sizes(tokenizer)
     settings = {**LOSS, **given, **sizes}
+    resized = not own or language is not None
     model = loading.quietly(
-        lambda: AutoModelForCTC.from_pretrained(folder, ignore_mismatched_sizes=not own, use_safetensors=True, trust_remote_code=False, **settings),
-        options.model.name,
+        lambda: AutoModelForCTC.from_pretrained(folder, ignore_mismatched_sizes=resized, use_safetensors=True, trust_remote_code=False, **settings), name
     )
+    if not own:
+        _begin_output_layer(model)
+    if language:
+        mms.load_adapter(model, folder, name, language, with_head=own)
     outputs = model.config.vocab_size
     if max(tokenizer.get_vocab().values()) >= outputs and tokenizer.pad_token_id >= outputs:
-        raise ModelError(f"the model {options.model.name} has {outputs} outputs but its vocabulary {len(tokenizer)} tokens: they do not belong together")
+        raise ModelError(f"the model {name} has {outputs} outputs but its vocabulary {len(tokenizer)} tokens: they do not belong together")
     return model
+
+
+def _repair(model: Any) -> None:
+    """Two faults of transformers 5.23."""
+    if not hasattr(model.config, "mask_feature_min_masks"):  # which WavLM's SpecAugment reads
+        model.config.mask_feature_min_masks = 0
+    # Where layer drop hits an adapter, frames do not get fewer, and the loss is that of the text on the first half of the speech.
+    if getattr(model.base_model, "adapter", None) is not None:
+        model.base_model.adapter.layerdrop = 0.0
+
+
+def _begin_output_layer(model: Any) -> None:
+    """That of a vocabulary which happens to be as large as the old one was loaded, with other letters."""
+    import torch
+
+    with torch.no_grad():
+        model.lm_head.weight.normal_(0, model.config.initializer_range)
+        model.lm_head.bias.zero_()
 
 
 def _sizes(tokenizer: Any) -> dict[str, int]:
@@ -222,5 +237,8 @@ def _sizes(tokenizer: Any) -> dict[str, int]:
 def _freeze(model: Any, options: Config, scratch: bool) -> None:
     wanted = options.model.freeze_feature_encoder
     frozen = not scratch if wanted == AUTO else as_bool("model.freeze_feature_encoder", wanted)
-    if frozen and hasattr(model, "freeze_feature_encoder"):
+    if not hasattr(model, "freeze_feature_encoder"):
+        if frozen and wanted != AUTO:
+            raise ConfigError(f"model.freeze_feature_encoder=true: a {model.config.model_type} has no convolutional feature encoder")
+    elif frozen:
         model.freeze_feature_encoder()

@@ -11,8 +11,8 @@ BLANK, UNKNOWN, DELIMITER = "<pad>", "<unk>", "|"
 GENERAL_OPTIONS = {"padding_side", "truncation_side", "model_max_length", "clean_up_tokenization_spaces", "additional_special_tokens"}  # of any tokenizer
 
 
-def build(texts: Iterable[str], options: dict[str, Any]) -> Any:
-    """A Wav2Vec2CTCTokenizer with every character of `texts` (white space is the word delimiter).
+def build(texts: Iterable[str], options: dict[str, Any], language: str | None = None) -> Any:
+    """A Wav2Vec2CTCTokenizer with every character of `texts` (white space is the word delimiter); with `language`, that language's in MMS's form.
 
     Characters only of the training text: one that is new in the held-out text is an error that must be seen.
     Raises ModelError if the text has fewer than two characters, ConfigError without a blank (`tokenizer.pad_token`).
@@ -28,11 +28,17 @@ def build(texts: Iterable[str], options: dict[str, Any]) -> Any:
     characters = sorted({character for text in texts for character in text} - {" ", *special})
     if len(characters) < 2:
         raise ModelError(f"the training text has {len(characters)} different characters; nothing can be learned from it")
-    tokens = [*special, *characters]
+    tokens = {token: index for index, token in enumerate([*special, *characters])}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vocab.json"
-        path.write_text(json.dumps({token: index for index, token in enumerate(tokens)}, ensure_ascii=False), encoding="utf-8")
-        return Wav2Vec2CTCTokenizer(str(path), **settings)
+        path.write_text(json.dumps({language: tokens} if language else tokens, ensure_ascii=False), encoding="utf-8")
+        return Wav2Vec2CTCTokenizer(str(path), target_lang=language, **settings)
+
+
+def of_language(tokenizer: Any, language: str) -> Any:
+    """MMS's tokenizer with the vocabulary of one language alone, changed in place."""
+    tokenizer.vocab = {language: tokenizer.vocab[language]}
+    return tokenizer
 
 
 def option_names() -> set[str]:
@@ -41,7 +47,7 @@ def option_names() -> set[str]:
 
     from transformers import Wav2Vec2CTCTokenizer
 
-    own = set(signature(Wav2Vec2CTCTokenizer.__init__).parameters) - {"self", "vocab_file", "kwargs"}
+    own = set(signature(Wav2Vec2CTCTokenizer.__init__).parameters) - {"self", "vocab_file", "kwargs", "target_lang"}
     return own | GENERAL_OPTIONS
 
 

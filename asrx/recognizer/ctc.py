@@ -1,36 +1,22 @@
 """CTC recognition: samples to text, confidence and word times. Depends on nothing of asrx outside this folder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from . import fbank
 from .audio import SAMPLE_RATE
+from .results import Recognition, Word
+from .tokens import read_tokenizer
 
-SHORTEST = 400  # samples; one receptive field of the usual convolutional encoder
 LENGTH_STEP = 3_200  # samples (0.2 s); oneDNN compiles its convolutions anew for every length that it has not seen
-
-
-@dataclass(frozen=True)
-class Word:
-    """A word and when it was said, in seconds from the start of the audio."""
-
-    text: str
-    start: float
-    end: float
-
-
-@dataclass(frozen=True)
-class Recognition:
-    """What was heard. `confidence` is exp(mean log-probability of the emitted tokens), 0..1;
-    where nothing was emitted it is that of the blanks."""
-
-    text: str
-    confidence: float
-    words: tuple[Word, ...] = field(default=())
+# Kinds of models whose output is the same whatever follows behind the attention mask; an adapter's convolutions hear it in all of them.
+MASKED = ("wav2vec2", "wav2vec2-bert", "hubert", "wavlm", "unispeech", "unispeech-sat")
+LONGEST_STEP = 10 * SAMPLE_RATE  # samples; no model takes longer for one frame
 
 
 @dataclass(frozen=True)
@@ -65,9 +51,42 @@ def _collapse(log_probabilities: np.ndarray, ids: np.ndarray, blank: int) -> Emi
     )
 
 
-def padding_step(feature_extractor: Any) -> int | None:
-    """Samples that batch lengths are rounded up to; None for models that hear padding because they take no attention mask."""
-    return LENGTH_STEP if feature_extractor.return_attention_mask else None
+def hears_fbank(feature_extractor: Any) -> bool:
+    """Whether a model hears log-mel features, as Wav2Vec2-BERT does, rather than samples."""
+    return feature_extractor.model_input_names[0] == "input_features"
+
+
+def output_frames(model: Any, feature_extractor: Any, samples: np.ndarray) -> np.ndarray:
+    """Output frames for numbers of samples at 16 kHz: what the extractor's frames, convolutions and adapter strides leave of them."""
+    heard = fbank.frames(samples) // feature_extractor.stride if hears_fbank(feature_extractor) else np.asarray(samples)
+    return np.maximum(0, model._get_feat_extract_output_lengths(torch.from_numpy(heard)).numpy())
+
+
+def shortest_samples(model: Any, feature_extractor: Any, frames: int = 1) -> int:
+    """Samples that it takes for a number of output frames, at least 2 frames of log-mel features; to the 5 ms above."""
+    lengths = np.arange(fbank.WINDOW + fbank.STEP, LONGEST_STEP + frames * SAMPLE_RATE, 80)
+    return int(lengths[np.searchsorted(output_frames(model, feature_extractor, lengths), frames)])
+
+
+def padding_step(model: Any, feature_extractor: Any) -> int:
+    """Samples that lengths are rounded up to the next multiple of: 1 for models that hear padding."""
+    config = model.config
+    deaf = feature_extractor.return_attention_mask and config.model_type in MASKED and not getattr(config, "add_adapter", False)
+    return LENGTH_STEP if deaf else 1
+
+
+def model_inputs(model: Any, feature_extractor: Any, utterances: Sequence[np.ndarray], shortest: int, shortest_batch: int = 0) -> Any:
+    """The model's inputs for float32 samples at 16 kHz, on the CPU.
+
+    Utterances of less than `shortest` samples are filled up with silence, batches of less than `shortest_batch` with padding.
+    """
+    filled = [np.pad(samples, (0, max(0, shortest - len(samples)))) for samples in utterances]
+    step = padding_step(model, feature_extractor)
+    if max(map(len, filled)) < shortest_batch:
+        step = -(-shortest_batch // step) * step
+    if hears_fbank(feature_extractor):
+        return fbank.batch(feature_extractor, filled, -(-step // fbank.STEP))
+    return feature_extractor(filled, sampling_rate=SAMPLE_RATE, padding=True, pad_to_multiple_of=step, return_tensors="pt")
 
 
 class CtcRecognizer:
@@ -79,17 +98,18 @@ class CtcRecognizer:
         self.feature_extractor = feature_extractor
         self.tokenizer = tokenizer
         self.blank = tokenizer.pad_token_id
+        self._shortest = shortest_samples(model, feature_extractor)
         self._special = {tokenizer.unk_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id} - {None}
 
     @classmethod
     def load(cls, folder: str | Path, device: str | None = None) -> "CtcRecognizer":
         """Read a transformers folder: config, safetensors, vocabulary, feature extractor."""
-        from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer
+        from transformers import AutoFeatureExtractor, AutoModelForCTC
 
         return cls(
             AutoModelForCTC.from_pretrained(folder, use_safetensors=True, trust_remote_code=False),
             AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=False),
-            AutoTokenizer.from_pretrained(folder, trust_remote_code=False),
+            read_tokenizer(folder),
             device,
         )
 
@@ -108,20 +128,15 @@ class CtcRecognizer:
         return [results[index] for index in range(len(utterances))]
 
     def _recognize_batch(self, utterances: list[np.ndarray]) -> list[Recognition]:
-        padded = [np.pad(samples, (0, max(0, SHORTEST - len(samples)))) for samples in utterances]
-        step = padding_step(self.feature_extractor)
-        inputs = self.feature_extractor(padded, sampling_rate=SAMPLE_RATE, padding=True, pad_to_multiple_of=step, return_tensors="pt")
+        inputs = model_inputs(self.model, self.feature_extractor, utterances, self._shortest)
         with torch.inference_mode():
             logits = self.model(**inputs.to(self.device)).logits
-        lengths = [min(self.frames(len(samples)), logits.shape[1]) for samples in padded]
+        samples = np.maximum([len(utterance) for utterance in utterances], self._shortest)
+        lengths = np.minimum(output_frames(self.model, self.feature_extractor, samples), logits.shape[1]).tolist()
         return [
-            self.recognition(emissions, len(samples) / SAMPLE_RATE / max(1, length))
-            for emissions, samples, length in zip(greedy(logits, lengths, self.blank), padded, lengths, strict=True)
+            self.recognition(emissions, count / SAMPLE_RATE / max(1, length))
+            for emissions, count, length in zip(greedy(logits, lengths, self.blank), samples.tolist(), lengths, strict=True)
         ]
-
-    def frames(self, samples: int) -> int:
-        """Output frames for a number of input samples, convolutions and adapter strides included."""
-        return int(self.model._get_feat_extract_output_lengths(torch.tensor(samples)))
 
     def recognition(self, emissions: Emissions, frame_seconds: float) -> Recognition:
         """Emissions as text with confidence and word times."""

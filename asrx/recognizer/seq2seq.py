@@ -10,6 +10,7 @@ import torch
 
 from .audio import SAMPLE_RATE
 from .results import Recognition, Word
+from .tokens import read_tokenizer
 from .whisper_decoding import Decoding, GreedyDecoder
 from .whisper_tokens import WhisperTokens
 from .windows import is_quiet, windows
@@ -69,12 +70,12 @@ class Seq2SeqRecognizer:
     @classmethod
     def load(cls, folder: str | Path, device: str | None = None) -> "Seq2SeqRecognizer":
         """Read a transformers folder: config, generation config, safetensors, vocabulary, feature extractor."""
-        from transformers import AutoFeatureExtractor, AutoModelForSpeechSeq2Seq, AutoTokenizer
+        from transformers import AutoFeatureExtractor, AutoModelForSpeechSeq2Seq
 
         return cls(
             AutoModelForSpeechSeq2Seq.from_pretrained(folder, use_safetensors=True, trust_remote_code=False, dtype=torch.float32),
             AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=False),
-            AutoTokenizer.from_pretrained(folder, trust_remote_code=False),
+            read_tokenizer(folder),
             device,
         )
 
