@@ -103,6 +103,10 @@ class Run:
         write_text(path, content)
         self._journal.later(name, lambda: self.client.log_artifact(self.id, str(path)))
 
+    def tags_later(self, values: dict[str, Any]) -> None:
+        """As `tags`, but in the background."""
+        self._journal.later(" ".join(values), lambda: self.tags(values))
+
     def note(self, text: str) -> None:
         """The description that the run's page shows."""
         self.tags({"mlflow.note.content": text})

@@ -1,12 +1,188 @@
-"""The encoder-decoder family: Whisper."""
+"""The encoder-decoder family: Whisper, from a checkpoint or a small one from scratch."""
 
+import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..config import Config
+from ..errors import ConfigError
+from ..recognizer.audio import SAMPLE_RATE
+from ..recognizer.whisper_tokens import NO_TIMESTAMPS
+from ..text import apply_case
+from . import trainable, whisper_loading, whisper_prompt
+from .subwords import SECONDS_PER_STEP
+from .whisper_window import FRAMES_PER_POSITION, KEY, POSITIONS_PER_SECOND
+
+log = logging.getLogger("asrx")
+
+IGNORED = -100  # label that has no loss
+LONGEST_JOINED = 15.0  # s of two utterances that augment.concatenate puts together, without a budget per batch
 
 
-def load_family(folder: Path | None, options: Config, texts: Sequence[str]) -> Any:
-    """The model in `folder`, or a small one from scratch."""
-    raise NotImplementedError
+@dataclass
+class WhisperFamily:
+    """A Whisper with its feature extractor and tokenizer, ready to train.
+
+    A label is the prompt (language, task, no times), the text and the end. With times the text stands between two of them, of which
+    the second is filled in when the length of the audio is known.
+    """
+
+    model: Any
+    feature_extractor: Any
+    tokenizer: Any
+    case: str | None  # that transcripts are brought to
+    prompt: list[int]  # what each label begins with
+    timestamps: bool
+    stretch: float  # longest audio that augmentation makes of one second, in s
+
+    @property
+    def window(self) -> int:
+        """Samples that the model hears at once."""
+        return self.model.config.max_source_positions * FRAMES_PER_POSITION * self.feature_extractor.hop_length
+
+    def labels(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of transcripts, without the start token that the decoder begins with."""
+        space = " " if self.timestamps else ""  # as Whisper's own segments begin, which are put together as they are
+        written = self._encoded([space + apply_case(text, self.case) if text else "" for text in texts])
+        times = [self._time(0)] if self.timestamps else []
+        return [[*self.prompt, *times, *ids, *times, self._end] for ids in written]
+
+    def join(self, first: Sequence[int], second: Sequence[int], seconds: float) -> list[int]:
+        """One prompt, both texts with a space between, one end; with times the second begins where the first ends."""
+        begin, tail = len(self.prompt), 1 + self.timestamps
+        if self.timestamps:
+            boundary = self._time(seconds)
+            return [*first[:-tail], boundary, boundary, *second[begin + 1 :]]
+        texts = [self.tokenizer.decode(list(label[begin:-tail]), clean_up_tokenization_spaces=False) for label in (first, second)]
+        return [*self.prompt, *self._encoded([" ".join(filter(None, texts))])[0], self._end]
+
+    def fits(self, labels: Sequence[Sequence[int]], samples: np.ndarray) -> np.ndarray:
+        """Audio no longer than the window, a label no longer than the decoder, and some text; warns of audio that is too long."""
+        heard = samples * self.stretch <= self.window
+        if not heard.all():
+            seconds = self.window / SAMPLE_RATE
+            slower = f", if played as slowly as augment.speed may ask for ({1 / self.stretch:.2f})" if self.stretch > 1 else ""
+            log.warning("%d training utterances are longer than the model's window of %g s%s", int((~heard).sum()), seconds, slower)
+        lengths = np.array([len(label) for label in labels])
+        return heard & (lengths <= self.model.config.max_target_positions) & (lengths > self._empty)
+
+    def collate(self, waveforms: Sequence[np.ndarray], labels: Sequence[Sequence[int]], seeds: Sequence[tuple[int, ...]] = ()) -> dict[str, Any]:
+        """Log-mel windows, shape (batch, mels, frames), and which frames are sound, from float32 waveforms at 16 kHz; labels padded with -100."""
+        import torch
+
+        heard = [waveform[: self.window] for waveform in waveforms]
+        batch = self.feature_extractor(heard, sampling_rate=SAMPLE_RATE, max_length=self.window, return_attention_mask=True, return_tensors="pt")
+        timed = [self._timed(label, len(waveform) / SAMPLE_RATE)[: self.model.config.max_target_positions] for label, waveform in zip(labels, heard)]
+        widest = max(len(label) for label in timed)
+        padded = torch.tensor([[*label, *[IGNORED] * (widest - len(label))] for label in timed])
+        return {"input_features": batch["input_features"], "attention_mask": batch["attention_mask"], "labels": padded}
+
+    def weight(self, batch: dict[str, Any]) -> int:
+        """Tokens of the labels."""
+        return int((batch["labels"] != IGNORED).sum())
+
+    def loss(self, outputs: Any, batch: dict[str, Any]) -> Any:
+        """The model's own: the mean over tokens."""
+        return outputs.loss
+
+    def details(self, outputs: Any, batch: dict[str, Any]) -> dict[str, Any]:
+        """Share of the tokens that are right where all before them are given."""
+        labels = batch["labels"]
+        right = (outputs.logits.detach().argmax(-1) == labels).sum()
+        return {"token_accuracy": right / (labels != IGNORED).sum()}
+
+    def evaluate(self, waveforms: Sequence[np.ndarray], labels: Sequence[Sequence[int]]) -> tuple[float, list[str]]:
+        """Mean loss per utterance where all tokens before are given, and texts as the model generates them, longer audio window by window."""
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        batch = {name: value.to(self.model.device) for name, value in self.collate(waveforms, labels).items()}
+        with torch.inference_mode():
+            logits = self.model(**batch).logits
+            losses = cross_entropy(logits.float().transpose(1, 2), batch["labels"], ignore_index=IGNORED, reduction="none").sum(1)
+            mean = float((losses / (batch["labels"] != IGNORED).sum(1)).mean())
+        return mean, [heard.text for heard in self._recognizer.recognize(waveforms, len(waveforms))]
+
+    def problems(self) -> list[str]:
+        """Where labels, generation, tokenizer and feature extractor disagree, in sentences."""
+        return whisper_prompt.problems(self.model, self.feature_extractor, self.tokenizer, self.prompt)
+
+    def save(self, folder: Path) -> None:
+        """Write what `from_pretrained` of plain transformers reads; its `generate` and `pipeline` write the language that was trained."""
+        trainable.plain(self.model).save_pretrained(folder)
+        self.feature_extractor.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    @cached_property
+    def _recognizer(self) -> Any:
+        """The recognizer that serving uses, on this very model, wherever it has been moved to by the first evaluation."""
+        from ..recognizer.seq2seq import Seq2SeqRecognizer
+
+        return Seq2SeqRecognizer(self.model, self.feature_extractor, self.tokenizer, str(self.model.device))
+
+    @property
+    def _end(self) -> int:
+        return self.tokenizer.eos_token_id
+
+    @property
+    def _empty(self) -> int:
+        """Tokens of a label without text."""
+        return len(self.prompt) + 2 * self.timestamps + 1
+
+    def _encoded(self, texts: list[str]) -> list[list[int]]:
+        return self.tokenizer(texts, add_special_tokens=False).input_ids if texts else []
+
+    def _time(self, seconds: float) -> int:
+        """The token of a time in the window."""
+        step = min(round(seconds / SECONDS_PER_STEP), self.model.config.max_source_positions)
+        return self.tokenizer.convert_tokens_to_ids(NO_TIMESTAMPS) + 1 + step
+
+    def _timed(self, label: Sequence[int], seconds: float) -> list[int]:
+        """The label with the time when its audio ends."""
+        return [*label[:-2], self._time(seconds), label[-1]] if self.timestamps else list(label)
+
+
+def load_family(folder: Path | None, options: Config, texts: Sequence[str]) -> WhisperFamily:
+    """The Whisper in `folder`, or a small one from scratch with a vocabulary built from `texts`, the training text alone.
+
+    Raises ConfigError for options that do not fit the model or each other, ModelError for a checkpoint whose parts disagree.
+    """
+    own = options.model
+    case = options.text.case or ("lower" if folder is None else None)
+    if folder is None:
+        from transformers import WhisperConfig
+
+        whisper_loading.check_model_keys(options.extra["model"], set(WhisperConfig().to_dict()))
+        steps = whisper_loading.positions(options) + 1 if own.timestamps else 0
+        tokenizer = whisper_loading.tokenizer(None, options, [apply_case(text, case) for text in texts], steps)
+        model = whisper_loading.scratch_model(tokenizer, options)
+    else:
+        tokenizer = whisper_loading.tokenizer(folder, options, texts, 0)
+        model = whisper_loading.checkpoint_model(folder, options)
+    whisper_loading.check_spec_augment(model.config)
+    _check_augmentation(options, model.config.max_source_positions / POSITIONS_PER_SECOND)
+    extractor = whisper_loading.feature_extractor(folder, options, model)
+    prompt = whisper_prompt.set_up(model, tokenizer, options.text.language, own.task, own.timestamps)
+    whisper_prompt.check(model, extractor, tokenizer, prompt, own.name)
+    whisper_loading.freeze(model, options)
+    return WhisperFamily(trainable.apply(model, own), extractor, tokenizer, case, prompt, own.timestamps, 1 / (1 - options.augment.speed))
+
+
+def _check_augmentation(options: Config, window: float) -> None:
+    """`window`: what the model hears at once, in s."""
+    augment = options.augment
+    if not augment.concatenate:
+        return
+    longest = (options.batch.seconds or LONGEST_JOINED) / (1 - augment.speed)
+    if longest > window:
+        raise ConfigError(
+            f"augment.concatenate={augment.concatenate:g}: two utterances together may last {longest:.3g} s, the model hears {window:g} s at once; "
+            f"set it to 0, or raise model.{KEY}"
+        )
+    if augment.speed and options.model.timestamps:
+        raise ConfigError("augment.speed and augment.concatenate with model.timestamps=true: the times inside a joined utterance are not known; leave one out")

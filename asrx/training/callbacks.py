@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+import re
 import signal
 import time
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from ..files import folder_written_at_once, read_json, write_json
 from ..progress import bar
 from ..tracking import Run
 from .batching import BatchPlan
+from .evaluation import Transcribed
 
 log = logging.getLogger("asrx")
 
@@ -22,6 +24,8 @@ TRAINED, EVALUATED = "train", "eval"  # prefixes of the curves
 OF_A_STEP = ("loss", "grad_norm", "learning_rate")  # of what Trainer logs
 FIRST_COLUMNS = ("step", "epoch", "train/loss", "train/grad_norm", "train/learning_rate", "eval/loss")
 BEST_META = "best.json"
+WARNING = "asrx.warning"  # tag of a run
+MEASURED = re.compile(r"'.*'|\d[\d.]*")  # what differs between two sentences of one kind
 
 
 def curve(key: str) -> str | None:
@@ -71,6 +75,8 @@ class Recorder(TrainerCallback):
         evaluation = self.trainer.last_evaluation
         self._samples += [[str(state.global_step), *sample] for sample in evaluation.samples()]
         self._keep_if_best(state.global_step, evaluation.metrics)
+        if isinstance(evaluation, Transcribed):
+            self._warn(state.global_step, evaluation.warnings())
         write_json(self._run.folder / "samples.json", self._samples)
         if self._samples:
             self._run.text_later("samples.csv", _csv(["step", "id", "reference", "hypothesis"], reversed(self._samples)))
@@ -105,6 +111,18 @@ class Recorder(TrainerCallback):
             for place, row in enumerate(evaluated, 1)
         ]  # fmt: skip
         return _csv(["rank", "step", *(key.partition("/")[2] for key in metrics), "kept as"], rows)
+
+    def _warn(self, step: int, warnings: list[str]) -> None:
+        """The newest ones as a tag of the run; in the log each kind, which is a sentence without its figures, comes once in a run."""
+        if not warnings:
+            return
+        told = read_json(self._run.folder / "warnings.json") or []
+        kinds = {MEASURED.sub("", sentence): sentence for sentence in warnings}
+        for kind, sentence in kinds.items():
+            if kind not in told:
+                log.warning("step %d: %s", step, sentence)
+        write_json(self._run.folder / "warnings.json", [*told, *(kind for kind in kinds if kind not in told)])
+        self._run.tags_later({WARNING: f"step {step}: {' '.join(warnings)}"})
 
     def _remember(self, step: int) -> None:
         """The log as it is now; the clock starts anew, so that evaluating and saving do not count as training."""

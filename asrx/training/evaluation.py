@@ -1,6 +1,6 @@
 """Loss, WER and CER of a model on the validation utterances, with the decoding that serving uses."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +9,7 @@ import torch
 
 from ..corpus.shards import Split
 from ..error_counts import ErrorCounts, count_all, pool
+from ..hallucination import explain
 from ..models import Transcriber
 from ..recognizer.audio import to_float
 
@@ -32,7 +33,7 @@ class Evaluates(Protocol):
     def __call__(self, model: torch.nn.Module) -> Evaluation: ...
 
 
-def spread(split: Split, limit: int) -> np.ndarray:
+def spread(split: Sized, limit: int) -> np.ndarray:
     """Up to `limit` (0: all) indices, evenly over the split."""
     count = len(split) if not limit else min(limit, len(split))
     return np.unique(np.linspace(0, len(split) - 1, count).round().astype(int)) if count else np.empty(0, int)
@@ -58,16 +59,23 @@ class Transcribed:
         """The first utterances: the same ones at every evaluation."""
         return list(zip(self.ids, self.references, self.hypotheses))[:count]
 
+    def warnings(self) -> list[str]:
+        """Why the WER is above 100 %, in sentences; none if it is not."""
+        if self.counts.wer is None or self.counts.wer <= 1:
+            return []
+        return explain(self.references, self.hypotheses, total=self.counts).sentences()
+
 
 class Evaluator:
-    """Evaluates on up to `limit` utterances, spread evenly over the split, in batches of similar length."""
+    """Evaluates on up to `limit` utterances with a transcript, spread evenly over the split, in batches of similar length."""
 
     ranking = ("eval_wer", "eval_loss")
 
     def __init__(self, family: Transcriber, split: Split, limit: int, batch_size: int) -> None:
-        self._indices = spread(split, limit)
         self._family, self._split, self._size = family, split, batch_size
         texts, ids = split.column("text"), split.column("id")
+        told = np.array([index for index, text in enumerate(texts) if text], dtype=np.int64)
+        self._indices = told[spread(told, limit)]
         self._texts = [texts[index] for index in self._indices]
         self._ids = [ids[index] for index in self._indices]
         self._labels = family.labels(self._texts)
