@@ -97,7 +97,8 @@ def main_command(name: str) -> tuple[Any, str]:
 
 
 @cli.command()
-@click.option("--source", default="builtin", show_default=True, help="Table, manifest, folder, archive or hub id with recordings and transcripts.")
+@click.option("--source", default=AUTO, help="Table, manifest, folder, archive or hub id with recordings and transcripts (default: of the recipe, or builtin).")
+@click.option("--recipe", default=AUTO, help="Recipe name or YAML file whose options of data and text are used.")
 @click.option("--out", default=AUTO, help="Folder of the prepared corpus (default: under ASRX_HOME).")
 @reading
 @click.option("--language", default=AUTO, help="Language of the transcripts: en, it, ne, hi; basic rules for others (default: en).")
@@ -105,44 +106,103 @@ def main_command(name: str) -> tuple[Any, str]:
 @click.option("--ray-address", default=AUTO, help="Head of the cluster, HOST:PORT (default: a Ray that runs here, else one started for this).")
 @configurable
 @common
-def prepare(source: str, out: str, layout: dict[str, str], language: str, engine: str, ray_address: str, overrides: list[str]) -> tuple[Any, str]:
+def prepare(
+    source: str, recipe: str, out: str, layout: dict[str, str], language: str, engine: str, ray_address: str, overrides: list[str]
+) -> tuple[Any, str]:
     """Decode, filter, normalise and split recordings into a corpus of 16 kHz shards."""
     from . import config, present, tracking, workspace
 
-    options = config.resolve(options={"text.language": workspace.given(language)}, overrides=config.of_stage("prepare", overrides))
+    named = workspace.recipe(workspace.given(recipe))
+    options = config.resolve(named, {"text.language": workspace.given(language)}, config.of_stage("prepare", overrides))
     if ray_address != AUTO and engine != "ray":
         raise ConfigError(f"--ray-address {ray_address} needs --engine ray")
     folder = None if out == AUTO else tracking.user_path(out)
-    chosen = workspace.builtin(options.text.language) if source in (workspace.BUILTIN, AUTO) else workspace.source(source, **layout)
+    chosen = workspace.source_of(workspace.given(source) or options.data.source or workspace.BUILTIN, options, **layout)
     corpus, existed = workspace.prepare(chosen, folder, options, ray_address if engine == "ray" else None)
     return {"folder": corpus.folder, "existed": existed, **corpus.meta}, present.corpus(corpus, existed)
 
 
 @cli.command()
-@click.option("--data", default=AUTO, help="Prepared corpus (default: the built-in one, made if absent).")
-@click.option("--model", default=AUTO, help="Hub id or folder of a CTC model, or scratch (the default).")
+@click.option("--data", default=AUTO, help="Prepared corpus (default: what the recipe names, else the built-in one, prepared if absent).")
+@click.option("--model", default=AUTO, help="Hub id or folder of a CTC or Whisper model, or scratch (the default).")
 @click.option("--recipe", default=AUTO, help="Recipe name or YAML file (default: scratch for a model from scratch).")
 @click.option("--epochs", default=AUTO, help="Passes over the training data, e.g. 40 or 0.5.")
 @click.option("--max-steps", default=AUTO, help="Optimizer steps, instead of epochs.")
+@click.option("--max-minutes", default=AUTO, help="End this session after so many minutes, with a checkpoint to resume from.")
 @click.option("--resume", default=NEVER, help="Run id to go on with; auto: the newest unfinished run of this very training, if any.")
 @configurable
 @common
-def train(data: str, model: str, recipe: str, epochs: str, max_steps: str, resume: str, overrides: list[str]) -> tuple[Any, str]:
+def train(
+    data: str, model: str, recipe: str, epochs: str, max_steps: str, max_minutes: str, resume: str, overrides: list[str]
+) -> tuple[Any, str]:
     """Train a model in an MLflow run, where curves, checkpoints and the best model are kept."""
-    from . import present
+    from . import present, workspace
     from .training import request
 
-    options = {"model.name": model, "trainer.num_train_epochs": epochs, "trainer.max_steps": max_steps}
-    chosen = {key: value for key, value in options.items() if value != AUTO}
-    if epochs != AUTO and max_steps == AUTO:
-        chosen["trainer.max_steps"] = -1  # a recipe's steps do not outweigh what was typed
-    result = request.train(None if data == AUTO else data, None if recipe == AUTO else recipe, chosen, overrides, None if resume == NEVER else resume)
-    return asdict(result), present.training(result)
+    minutes = None if max_minutes == AUTO else _minutes(max_minutes)
+    chosen = {**({} if model == AUTO else {"model.name": model}), **_length(epochs, max_steps)}
+    going_on = None if resume == NEVER else resume
+    result = request.train(workspace.given(data), workspace.given(recipe), chosen, overrides, going_on, minutes)
+    return asdict(result), (present.training if hasattr(result, "wer") else present.pretraining)(result)
+
+
+@cli.command()
+@click.option("--data", default=AUTO, help="Prepared corpus (default: what the recipe names, else the built-in one, prepared if absent).")
+@click.option("--model", default=AUTO, help="Hub id or folder of a wav2vec 2.0 to go on from (default: from scratch).")
+@click.option("--recipe", default=AUTO, help="Recipe name or YAML file (default: a small model for a processor).")
+@click.option("--max-steps", default=AUTO, help="Optimizer steps.")
+@click.option("--max-minutes", default=AUTO, help="End this session after so many minutes, with a checkpoint to resume from.")
+@click.option("--resume", default=NEVER, help="Run id to go on with; auto: the newest unfinished run of this very pre-training, if any.")
+@click.option("--prepare-only", is_flag=False, flag_value="true", default="false", help="Prepare the corpus, check everything else, and stop.")
+@configurable
+@common
+def pretrain(
+    data: str, model: str, recipe: str, max_steps: str, max_minutes: str, resume: str, prepare_only: str, overrides: list[str]
+) -> tuple[Any, str]:
+    """Pre-train a wav2vec 2.0 on speech without transcripts, in an MLflow run, for `train --model` to start from."""
+    from . import config, present, workspace
+    from .training import request
+
+    if "=" in prepare_only:  # click takes the word behind a bare --prepare-only for its value
+        prepare_only, overrides = "true", [prepare_only, *overrides]
+    minutes = None if max_minutes == AUTO else _minutes(max_minutes)
+    chosen = {key: value for key, value in {"model.name": model, "trainer.max_steps": max_steps}.items() if value != AUTO}
+    asked = workspace.given(data), workspace.given(recipe), chosen, overrides
+    if config.as_bool("--prepare-only", prepare_only):
+        corpus = request.prepare_pretraining(*asked)
+        return {"folder": corpus.folder, **corpus.meta}, present.corpus(corpus, True)
+    result = request.pretrain(*asked, None if resume == NEVER else resume, minutes)
+    return asdict(result), present.pretraining(result)
+
+
+@cli.command()
+@click.option("--data", default=AUTO, help="Prepared corpus (default: what the recipe names, else the built-in one, prepared if absent).")
+@click.option("--recipe", default=AUTO, help="Recipe name or YAML file (default: scratch).")
+@click.option("--minutes", default=AUTO, help="Minutes of training audio in each sample, with balanced speakers (default: the recipe's).")
+@click.option("--samples", type=click.IntRange(min=1), default=5, show_default=True, help="Samples that are drawn.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings on each sample, each with a seed of its own.")
+@click.option("--csv", default=AUTO, help="Held-out table to score on (default: the built-in corpus's own, else the validation set).")
+@reading
+@click.option("--epochs", default=AUTO, help="Passes over the training data, e.g. 40 or 0.5.")
+@click.option("--max-steps", default=AUTO, help="Optimizer steps, instead of epochs.")
+@configurable
+@common
+def replicate(
+    data: str, recipe: str, minutes: str, samples: int, seeds: int, csv: str, layout: dict[str, str], epochs: str, max_steps: str, overrides: list[str]
+) -> tuple[Any, str]:
+    """Train on several samples of so many minutes, for a WER with its spread; typed again it goes on where it was stopped."""
+    from . import present, workspace
+    from . import replicate as stage
+
+    held_out = workspace.source(csv, **layout) if workspace.given(csv) else None
+    options = {**_length(epochs, max_steps), **({} if minutes == AUTO else {"data.minutes": minutes})}
+    result = stage.replicate(workspace.given(data), workspace.given(recipe), options, overrides, samples, seeds, held_out)
+    return asdict(result), present.replication(result)
 
 
 @cli.command()
 @click.option("--model", default=f"models:/{MODEL_NAME}@champion", show_default=True, help="models:/NAME@ALIAS, run id, folder or hub id.")
-@click.option("--csv", default=AUTO, help="Held-out table or manifest (default: the built-in corpus's).")
+@click.option("--csv", default=AUTO, help="Held-out table or manifest (default: the built-in corpus's, in the model's language).")
 @reading
 @click.option("--out", default=AUTO, help="Folder for copies of the tables.")
 @common
@@ -150,8 +210,10 @@ def evaluate(model: str, csv: str, layout: dict[str, str], out: str) -> tuple[An
     """Score any model on a held-out table: WER, CER, errors by kind, speed, the worst utterances."""
     from . import present, tracking, workspace
     from .scoring import evaluate as stage
+    from .scoring.scored_models import language_of
 
-    result = stage.evaluate(model, workspace.held_out(csv, layout), None if out == AUTO else tracking.user_path(out))
+    language = None if workspace.given(csv) else language_of(model)
+    result = stage.evaluate(model, workspace.held_out(csv, layout, language), None if out == AUTO else tracking.user_path(out))
     return asdict(result), present.scores(result, f"{model} on {csv if csv != AUTO else 'the built-in held-out set'}")
 
 
@@ -160,20 +222,22 @@ def evaluate(model: str, csv: str, layout: dict[str, str], out: str) -> tuple[An
 @click.option("--model", default=AUTO, help="A stock model instead: hub id or folder.")
 @click.option("--name", default=MODEL_NAME, show_default=True, help="Registered model.")
 @click.option("--alias", type=click.Choice(["auto", "candidate", "baseline"]), default="auto", show_default=True, help="auto: baseline first, else candidate.")
+@click.option("--push", default=NEVER, help="USER/NAME on the Hugging Face hub to publish it as; private, unless you have made it public before.")
 @common
-def register(run_id: str, model: str, name: str, alias: str) -> tuple[Any, str]:
+def register(run_id: str, model: str, name: str, alias: str, push: str) -> tuple[Any, str]:
     """Make a run's best model, or a stock model, the next version of a registered model."""
     from . import present
     from .registry import versions
 
     stock = None if model == AUTO else model
-    result = versions.register(name, ("latest" if not stock else None) if run_id == AUTO else run_id, stock, alias)
+    chosen = ("latest" if not stock else None) if run_id == AUTO else run_id
+    result = versions.register(name, chosen, stock, alias, push=None if push == NEVER else push)
     return {**asdict(result), "uri": result.uri}, present.registered(result)
 
 
 @cli.command()
 @click.option("--name", default=MODEL_NAME, show_default=True, help="Registered model.")
-@click.option("--csv", default=AUTO, help="Held-out table or manifest (default: the built-in corpus's).")
+@click.option("--csv", default=AUTO, help="Held-out table or manifest (default: the built-in corpus's, in the model's language).")
 @reading
 @click.option("--baseline", default=AUTO, help="Alias or version (default: champion, else baseline).")
 @click.option("--candidate", default=AUTO, help="Alias or version (default: candidate).")
@@ -184,12 +248,14 @@ def compare(name: str, csv: str, layout: dict[str, str], baseline: str, candidat
     """Score candidate and baseline on a held-out table; the candidate becomes champion if it is better beyond chance."""
     from . import config, present, workspace
     from .registry import promotion
+    from .scoring.scored_models import language_of
 
     if "=" in first:  # click takes the word behind a bare --first for its value
         first, overrides = "true", [first, *overrides]
     alone = config.as_bool("--first", first)
     gate = config.resolve(overrides=config.of_stage("compare", overrides)).gate
-    result = promotion.compare(name, workspace.held_out(csv, layout), gate, workspace.given(baseline), workspace.given(candidate), alone)
+    held_out = workspace.held_out(csv, layout, None if workspace.given(csv) else language_of(name))
+    result = promotion.compare(name, held_out, gate, workspace.given(baseline), workspace.given(candidate), alone)
     return asdict(result), present.decision(result)
 
 
@@ -254,6 +320,23 @@ def _disk_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def _length(epochs: str, max_steps: str) -> dict[str, Any]:
+    """The options that say how long is trained."""
+    typed = {key: value for key, value in (("trainer.num_train_epochs", epochs), ("trainer.max_steps", max_steps)) if value != AUTO}
+    if epochs != AUTO and max_steps == AUTO:
+        typed["trainer.max_steps"] = -1  # a recipe's steps do not outweigh what was typed
+    return typed
+
+
+def _minutes(text: str) -> float:
+    try:
+        if (minutes := float(text)) > 0:
+            return minutes
+    except ValueError:
+        pass
+    raise ConfigError(f"--max-minutes {text}: must be a number above 0")
 
 
 def _words(text: str) -> list[str]:

@@ -19,6 +19,8 @@ from .options import (
     AUTO,
     CHARACTERS,
     CHOICES,
+    HEARD,
+    NAMES,
     OPEN_SECTIONS,
     OWN_SECTIONS,
     PREPARED,
@@ -36,6 +38,7 @@ from .options import (
     Text,
     Trainer,
 )
+from .spelling import translated, translated_recipe
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -91,7 +94,7 @@ def of_stage(stage: str, overrides: Iterable[str]) -> list[str]:
 
     Keys that do not exist are left to `resolve`, which names the nearest one.
     """
-    overrides = list(overrides)
+    overrides = translated(overrides)
     known = Config().flat()
     for name in (override.partition("=")[0] for override in overrides):
         section = name.partition(".")[0]
@@ -104,7 +107,7 @@ def of_stage(stage: str, overrides: Iterable[str]) -> list[str]:
 def _readers(name: str, section: str) -> tuple[str, ...]:
     """The stages that read an option."""
     if name in PREPARED:
-        return ("prepare",)
+        return ("prepare", "pretrain") if name in HEARD else ("prepare",)
     if name in SHARED:
         return ("prepare", "train")
     if section in ("gate", "pretraining"):
@@ -153,13 +156,13 @@ def _read_recipe(recipe: str) -> dict[str, Any]:
         raise ConfigError(f"recipe {path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict) or not all(isinstance(keys, dict) for keys in content.values()):
         raise ConfigError(f"recipe {path} must hold sections ({', '.join(_section_names())}) with keys")
-    return content
+    return translated_recipe(content)
 
 
 def _parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
-    overrides = list(overrides)
+    overrides = translated(overrides)
     for override in overrides:
         if not re.match(r"[^.=\s]+\.[^=\s]+=", override):
             raise ConfigError(f"override '{override}' must read section.key=value, for example trainer.learning_rate=1e-4")
@@ -215,7 +218,7 @@ def _convert(name: str, value: Any, default: Any) -> Any:
         return value
     if isinstance(default, bool):
         return as_bool(name, value)
-    if default == AUTO:
+    if default == AUTO and name not in NAMES:
         return value if value == AUTO else as_bool(name, value, "true, false or auto")
     if isinstance(default, (int, float)):
         return _number(name, value, isinstance(default, int))

@@ -22,6 +22,7 @@ class Data:
     max_rate: int = 384_000  # Hz; above it a header is damaged
     antiphase: float = 1e-3  # energy of the channels' mean over their own; below it they cancel each other out
     duplicates: str = "reject"  # reject: of utterances of a split with the same audio the first is kept; or keep
+    transcripts: str = "required"  # optional: utterances without one are kept, for pre-training
     split: str = AUTO  # auto: the source's own, else by speaker; or source, speaker, random
     train_share: float = 0.7  # of the utterances, where asrx splits
     shard_size: int = 10_000  # utterances in a shard
@@ -139,6 +140,7 @@ OPEN_SECTIONS = ("model", "tokenizer", "feature_extractor", "trainer")
 CHOICES = {
     "data.split": (AUTO, "source", "speaker", "random"),
     "data.duplicates": ("reject", "keep"),
+    "data.transcripts": ("required", "optional"),
     "text.normalizer": (AUTO, "en", "it", "ne", "hi", "basic"),
     "text.digits": ("keep", "words", "ascii", "native"),
     "text.case": (None, "upper", "lower"),
@@ -203,8 +205,10 @@ RANGES = {  # inclusive bounds
 }
 
 CHARACTERS = ("text.ignore", "text.alphabet")  # sets of characters: never a number or a list, whatever YAML takes them for
+NAMES = ("text.vocabulary",)  # text, where other options with an `auto` are true or false
 TRAINED = {"data.fraction", "data.minutes", "data.sample", "data.eval_utterances", "text.vocabulary"}
 SHARED = {"data.source", "data.seed", "text.case"}
+HEARD = {"data.min_seconds", "data.max_seconds"}  # that pre-training asks of the utterances of a corpus once more
 SUPERVISED = {"text.vocabulary", "tokenizer", "augment"}  # options, and sections, that pre-training has no use for
 PREPARED = {f"{name}.{item.name}" for name, section in (("data", Data), ("text", Text)) for item in fields(section)} - TRAINED - SHARED
 SPELLED = {"trainer.num_train_epochs": "epochs", "trainer.max_steps": "max_steps"}  # as the command line has it

@@ -40,10 +40,40 @@ def corpus(prepared: Any, existed: bool) -> str:
 
 
 def training(result: Any) -> str:
-    """What a training ended with."""
+    """What a training ended with, or came to in this session."""
+    finished = result.model_uri is not None
     rows = [("WER", per_cent(result.wer)), ("CER", per_cent(result.cer)), ("best step", f"{result.best_step:,} of {result.steps:,}"),
             ("run", result.run_id), ("model", result.model_uri), ("folder", result.folder)]  # fmt: skip
-    return "\n".join(["Best model, on the validation set", table(rows), "", next_commands(f"asrx register --run {result.run_id}", ui())])
+    if not finished:
+        evaluated = [("best model so far", f"WER {per_cent(result.wer)} at step {result.best_step:,}")] if result.best_step else []
+        rows = [("steps", f"{result.steps:,}"), *evaluated, ("run", result.run_id)]
+    title, following = "Best model, on the validation set", f"asrx register --run {result.run_id}"
+    if not finished:
+        title, following = "Paused: this session is over, the training is not", f"asrx train --resume {result.run_id}"
+    return "\n".join([title, table(rows), "", next_commands(following, ui())])
+
+
+def pretraining(result: Any) -> str:
+    """What a pre-training ended with, or came to in this session."""
+    rows = [("loss", f"{result.loss:.3f}"), ("contrastive loss", f"{result.contrastive:.3f}"), ("perplexity", f"{result.perplexity:.1f}"),
+            ("accuracy", per_cent(result.accuracy)), ("steps", f"{result.steps:,}"), ("run", result.run_id)]  # fmt: skip
+    if result.folder is None:
+        following = next_commands(f"asrx pretrain --resume {result.run_id}    # or the same command again", ui())
+        return "\n".join(["Paused; so far, on the validation set", table(rows), "", following])
+    following = next_commands(f"asrx train --model {result.folder} --data CORPUS    # fine-tune it", ui())
+    return "\n".join(["Pre-trained model, on the validation set", table([*rows, ("folder", result.folder)]), "", following])
+
+
+def replication(result: Any) -> str:
+    """Every training of a replication, and the spread of its error rates."""
+    trainings = [("sample", "seed", "WER", "CER", "utterances", "run")]
+    trainings += [(item.sample, item.seed, per_cent(item.wer), per_cent(item.cer), item.utterances, item.run_id) for item in result.replicates]
+    figures = [("", "mean", "standard deviation", "95 % interval of the mean", *(("between seeds",) if result.seeds > 1 else ()))]
+    for name, rate in (("WER", result.wer), ("CER", result.cer)):
+        interval = "–" if rate.low is None else f"{per_cent(rate.low)} to {per_cent(rate.high)}"
+        figures.append((name, per_cent(rate.mean), per_cent(rate.std), interval, *((per_cent(rate.std_seeds),) if result.seeds > 1 else ())))
+    title = f"{result.samples} x {result.minutes:g} min, measured on {result.measured_on}{' (standing, nothing left to train)' if result.standing else ''}"
+    return "\n".join([title, table(trainings), "", table(figures), f"  run {result.run_id}", "", next_commands(ui())])
 
 
 def scores(result: Any, name: str) -> str:
@@ -56,7 +86,7 @@ def scores(result: Any, name: str) -> str:
         ("unusable recordings", f"{result.failed:,}"), ("run", result.run_id),
     ]  # fmt: skip
     warning = [f"  the model was trained on {result.trained_on} of these recordings: the figures are too good"] if result.trained_on else []
-    return "\n".join([name, table(rows), *warning])
+    return "\n".join([name, table(rows), *warning, *(f"  {sentence}" for sentence in result.oddities)])
 
 
 def registered(result: Any) -> str:
@@ -65,7 +95,8 @@ def registered(result: Any) -> str:
     alias = f", alias {result.alias}" if result.alias else ""
     following = "asrx compare" if result.alias == "candidate" else "asrx train    # a candidate, then asrx register and asrx compare"
     named = f" --name {result.name}" if result.name != "asrx" and result.alias == "candidate" else ""
-    return f"{result.name}: {verb} {result.version}{alias} ({result.model_uri})\n\n{next_commands(following + named)}"
+    pushed = f"\npushed to {result.hub.url} ({result.hub.commit})" if result.hub else ""
+    return f"{result.name}: {verb} {result.version}{alias} ({result.model_uri}){pushed}\n\n{next_commands(following + named)}"
 
 
 def decision(result: Any) -> str:

@@ -76,13 +76,11 @@ def training_arguments(options: Config, total_steps: int, folder: Path) -> Any:
 
 
 def _precision(bf16: str | bool, fp16: str | bool) -> dict[str, bool]:
-    """auto: bfloat16 where the GPU has it, else float16 on a GPU, else float32."""
+    """auto: bfloat16 where the GPU has it, else float16 on a GPU, else float32; float16 needs a GPU."""
     import torch
 
     has_gpu = torch.cuda.is_available()
     can_bf16 = has_gpu and torch.cuda.is_bf16_supported(including_emulation=False)
-    if fp16 is True and not has_gpu:
-        raise ConfigError("trainer.fp16=true needs a GPU, and none is available; leave it at auto")
-    use_fp16 = fp16 is True or (fp16 == AUTO and bf16 is not True and has_gpu and not can_bf16)
+    use_fp16 = has_gpu and (fp16 is True or (fp16 == AUTO and bf16 is not True and not can_bf16))
     use_bf16 = bf16 is True or (bf16 == AUTO and not use_fp16 and can_bf16)
     return {"bf16": use_bf16, "fp16": use_fp16}

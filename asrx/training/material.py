@@ -45,8 +45,8 @@ def load_material(corpus: PreparedCorpus, options: Config) -> tuple[Transcriber,
     from transformers import set_seed
 
     split, validation = splits(corpus)
-    indices = chosen(split, options.data)
     texts = split.column("text")
+    indices = _transcribed(chosen(split, options.data), texts, any(validation.each("text")))
     set_seed(options.trainer.seed)
     forced = options.text.case or corpus.meta["config"]["text"].get("case")
     text = replace(options.text, case=forced, language=corpus.meta["language"])
@@ -55,13 +55,24 @@ def load_material(corpus: PreparedCorpus, options: Config) -> tuple[Transcriber,
     return family, _material(split, validation, indices, labels, family)
 
 
+def _transcribed(indices: np.ndarray, texts: list[str], can_validate: bool) -> np.ndarray:
+    """Leaves out utterances of which nobody knows what was said."""
+    told = np.array([bool(texts[index]) for index in indices], bool)
+    if not told.any() or not can_validate:
+        where = "training" if can_validate else "validation"
+        raise InputError(f"no {where} utterance has a transcript: asrx pretrain learns from speech alone, and asrx train from speech with transcripts")
+    if not told.all():
+        log.warning("%s training utterances are left out: they have no transcript", f"{int((~told).sum()):,}")
+    return indices[told]
+
+
 def _material(split: Split, validation: Split, indices: np.ndarray, labels: list[list[int]], family: Transcriber) -> Material:
     """Leaves out utterances that the model cannot learn from."""
     fits = family.fits(labels, (split.seconds[indices] * SAMPLE_RATE).astype(np.int64))
     if not fits.any():
         raise InputError("no training utterance has audio long enough for its text: the transcripts cannot belong to this audio")
     if not fits.all():
-        log.warning("%d training utterances are left out: their text is longer than the model can learn from their audio", int((~fits).sum()))
+        log.warning("%d training utterances are left out: text or audio is too long for the model, or there is no text", int((~fits).sum()))
     return of(split, validation, indices[fits], [label for label, fit in zip(labels, fits) if fit])
 
 

@@ -1,5 +1,7 @@
 """Which utterances of a corpus are trained on: all, a share, or so many minutes with balanced speakers."""
 
+import heapq
+
 import numpy as np
 
 from ..config import Data
@@ -19,34 +21,41 @@ def _fraction(count: int, options: Data) -> np.ndarray:
 
 
 def minutes(split: Split, pool: np.ndarray, wanted: float, seed: int, sample: int) -> np.ndarray:
-    """At most `wanted` minutes of the utterances `pool`: speakers take turns, in random order, until no utterance fits any more.
+    """At most `wanted` minutes of the utterances `pool`: the speaker with the least audio is next, until no utterance fits any more.
 
-    Raises InputError where the pool has fewer minutes than are wanted.
+    An utterance without a speaker counts as a speaker of its own. Raises InputError where the pool has fewer minutes than are wanted,
+    or no utterance as short as that.
     """
-    seconds, names = split.seconds, split.column("speaker")
-    available = float(seconds[pool].sum()) / 60
+    seconds = split.seconds
+    available, shortest = float(seconds[pool].sum()) / 60, float(seconds[pool].min(initial=np.inf))
     if available < wanted:
         raise InputError(f"data.minutes={wanted:g}: there are {available:.1f} minutes of training audio to draw from")
-    random = np.random.default_rng((seed, sample))
-    queues: dict[str, list[int]] = {}
-    for index in random.permutation(pool):
-        queues.setdefault(names[index], []).append(int(index))
-    left, taken = wanted * 60, []
-    while queues:
-        for speaker in random.permutation(sorted(queues)):
-            fitting = _first_that_fits(queues[speaker], seconds, left)
-            if fitting is None:
-                del queues[speaker]
-                continue
-            taken.append(fitting)
-            left -= float(seconds[fitting])
-    return np.sort(np.array(taken, dtype=np.int64))
+    if shortest > 60 * wanted:
+        raise InputError(f"data.minutes={wanted:g}: the shortest training utterance has {shortest:.1f} s")
+    queues = _shuffled_queues(split.column("speaker"), np.random.default_rng((seed, sample)).permutation(pool))
+    return np.sort(np.array(_taking_turns(queues, seconds, 60 * wanted), dtype=np.int64))
 
 
-def _first_that_fits(queue: list[int], seconds: np.ndarray, left: float) -> int | None:
-    """Take the next utterance that is not longer than what is left, dropping those that are."""
-    while queue:
-        index = queue.pop(0)
-        if seconds[index] <= left:
-            return index
-    return None
+def _shuffled_queues(names: list[str], order: np.ndarray) -> list[list[int]]:
+    """The utterances of each speaker; speakers and utterances come in the order of chance."""
+    queues: dict[str | int, list[int]] = {}
+    for index in order.tolist():
+        queues.setdefault(names[index] or index, []).append(index)
+    return list(queues.values())
+
+
+def _taking_turns(queues: list[list[int]], seconds: np.ndarray, left: float) -> list[int]:
+    """Utterances of `left` seconds at most. One that does not fit when its turn comes never will: what is left only shrinks."""
+    turns = [(0.0, number, 0) for number in range(len(queues))]  # s taken, speaker, place in the queue
+    taken = []
+    while turns:
+        spoken, number, place = heapq.heappop(turns)
+        queue = queues[number]
+        while place < len(queue) and seconds[queue[place]] > left:
+            place += 1
+        if place < len(queue):
+            lasts = float(seconds[queue[place]])
+            taken.append(queue[place])
+            left -= lasts
+            heapq.heappush(turns, (spoken + lasts, number, place + 1))
+    return taken

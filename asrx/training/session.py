@@ -34,6 +34,8 @@ def make_trainer(
     average = MovingAverage(family.model, options.checkpoint.average) if options.checkpoint.average else None
     recorder = Recorder(run, plan, batch_seconds, accumulation, options.checkpoint.patience, evaluator.ranking)
     settings = arguments.training_arguments(options, -(-len(plan) // accumulation), run.folder / "checkpoints")
+    if chosen.fp16 is True and not settings.fp16:
+        log.warning("trainer.fp16=true, but there is no GPU: training in float32")
     beside = [*callbacks, *([average] if average else []), recorder, Progress(run.kind)]
     utterances = TrainingUtterances(material, join, options.augment, chosen.seed)
     trainer = AsrTrainer(family, plan, utterances, evaluator, average, args=settings, callbacks=beside)

@@ -22,13 +22,13 @@ STEPS = "asrx.steps"  # tag of a run: optimizer steps that it took
 
 @dataclass(frozen=True)
 class Training:
-    """What a training ended with, or came to in this session. Rates are fractions on the validation set, of the best model so far."""
+    """What a training ended with, or came to in this session. Rates are fractions on the validation set, of the best model so far, if there is one."""
 
     run_id: str
     model_uri: str | None  # None: it is not finished
-    wer: float
-    cer: float
-    best_step: int
+    wer: float | None
+    cer: float | None
+    best_step: int  # 0: there is no model yet
     steps: int
     folder: str
     reused: bool = False
@@ -106,8 +106,7 @@ def _train_and_publish(
         run.text("checkpoints.csv", recorder.ranking(Path(trainer.args.output_dir)))
     else:
         uri, run.outcome = None, "paused"
-    wer, cer, step = (best.get(key, float("nan")) for key in ("wer", "cer", "step"))
-    return Training(run.id, uri, wer, cer, step if best else 0, trainer.state.global_step, str(recorder.best))
+    return Training(run.id, uri, best.get("wer"), best.get("cer"), best.get("step", 0), trainer.state.global_step, str(recorder.best))
 
 
 def _publish(run: tracking.Run, corpus: PreparedCorpus, options: Config, material: Material, recorder: Any, best: dict[str, Any]) -> str:
@@ -133,7 +132,7 @@ def _publish(run: tracking.Run, corpus: PreparedCorpus, options: Config, materia
         validation_utterances=evaluated,
         run_id=run.id,
     )
-    uri = packaging.log_model(run, recorder.best, facts, material.digests | _inherited(options), material.validation.audio(0))
+    uri = packaging.log_model(run, recorder.best, facts, material.digests | inherited(options), material.validation.audio(0))
     run.metrics({"best/wer": best["wer"], "best/cer": best["cer"], "best/step": best["step"]}, best["step"])
     run.tags({STEPS: recorder.trainer.state.global_step})
     run.tags({packaging.MODEL_URI: uri})
@@ -145,12 +144,12 @@ def _finished(run: Any) -> Training:
     folder = tracking.home() / "runs" / run.info.run_id / "best"
     best = read_json(folder / "best.json") or {}
     metrics = run.data.metrics
-    wer, cer, step = (best.get(key, metrics.get(f"best/{key}", float("nan"))) for key in ("wer", "cer", "step"))
+    wer, cer, step = (best.get(key, metrics.get(f"best/{key}")) for key in ("wer", "cer", "step"))
     steps = int(run.data.tags.get(STEPS, step))
     return Training(run.info.run_id, run.data.tags[packaging.MODEL_URI], wer, cer, int(step), steps, str(folder), reused=True)
 
 
-def _inherited(options: Config) -> set[str]:
+def inherited(options: Config) -> set[str]:
     """What the model that this one starts from was trained on, as far as it remembers."""
     return set() if options.model.name == SCRATCH else packaging.trained_on(loading.locate(options.model.name))
 
