@@ -55,8 +55,9 @@ def training(result: Any) -> str:
 
 def pretraining(result: Any) -> str:
     """What a pre-training ended with, or came to in this session."""
-    rows = [("loss", f"{result.loss:.3f}"), ("contrastive loss", f"{result.contrastive:.3f}"), ("perplexity", f"{result.perplexity:.1f}"),
-            ("accuracy", per_cent(result.accuracy)), ("steps", f"{result.steps:,}"), ("run", result.run_id)]  # fmt: skip
+    measured = [("loss", f"{result.loss:.3f}"), ("contrastive loss", f"{result.contrastive:.3f}"), ("perplexity", f"{result.perplexity:.1f}"),
+                ("accuracy", per_cent(result.accuracy))] if result.loss is not None else []  # fmt: skip
+    rows = [*measured, ("steps", f"{result.steps:,}"), ("run", result.run_id)]
     if result.folder is None:
         following = next_commands(f"asrx pretrain --resume {result.run_id}    # or the same command again", ui())
         return "\n".join(["Paused; so far, on the validation set", table(rows), "", following])

@@ -20,6 +20,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"  # big real recordings and other scorers' figures, where a checkout has them
+BACKGROUND = "in_background"
 TRAINING = ("trainer.eval_steps=10", "data.eval_utterances=4", "trainer.logging_steps=5")
 
 
@@ -35,6 +36,31 @@ class Outcome:
     def complaint(self) -> list[str]:
         """The lines on standard error that begin with the program's name: what a person is told."""
         return [line for line in self.err.replace("\r", "\n").splitlines() if line.startswith("asrx: ")]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits for work in the background comes last."""
+    items.sort(key=waits)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _begin_in_background(request: pytest.FixtureRequest) -> None:
+    if any(waits(item) for item in request.session.items):
+        request.getfixturevalue(BACKGROUND)
+
+
+@pytest.fixture(scope="session")
+def in_background(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The twins of the published experiments, from the session's start on."""
+    import experiments
+
+    with experiments.started(tmp_path_factory.mktemp("experiments")) as running:
+        yield running
+
+
+def waits(item: pytest.Item) -> bool:
+    """Whether a test uses the fixture of what goes on in the background."""
+    return BACKGROUND in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from asrx.cli import cli
 from asrx.errors import ConfigError
 
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))
-ENTRY_POINTS = ("main", "prepare", "train", "evaluate", "register", "compare")
+ENTRY_POINTS = ("main", "prepare", "train", "pretrain", "replicate", "evaluate", "register", "compare")
 NOT_FOR_PROJECTS = {"json", "debug", "help"}
 
 
@@ -152,7 +152,7 @@ def test_typed_epochs_outweigh_the_steps_of_a_recipe(monkeypatch: pytest.MonkeyP
     class Asked(Exception):
         pass
 
-    def remember(data: object, recipe: str, options: dict[str, object], overrides: list[str], resume: object) -> None:
+    def remember(data: object, recipe: str, options: dict[str, object], overrides: list[str], *_: object) -> None:
         raise Asked(config.resolve(recipe, options, overrides).trainer)
 
     monkeypatch.setattr(request, "train", remember)

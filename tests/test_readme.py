@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from asrx.cli import cli
-from asrx.config import resolve
+from asrx.config import recipe_names, resolve
 from asrx.corpus.layouts import LAYOUTS
 from asrx.corpus.rules import RULES
 
@@ -65,3 +65,25 @@ def test_every_layout_and_rule_is_named() -> None:
 @pytest.mark.parametrize(("name", "value"), re.findall(r"`((?:data|text)\.\w+)` (-?[\d.]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
 def test_defaults_are_those_of_the_code(name: str, value: str) -> None:
     assert float(value) == resolve().flat()[name]
+
+
+def settings() -> list[tuple[str, str, str]]:
+    """(recipe, option, value) of the table of the published experiments."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows, recipe = [], ""
+    for named, last in re.findall(r"^\| (?:`([\w-]+)` )?\|.*\| (`\w+\.\w+=.*) \|$", text, re.MULTILINE):
+        recipe = named or recipe
+        rows += [(recipe, option, value) for option, value in re.findall(r"`(\w+\.\w+)=([^`]*)`", last)]
+    return rows
+
+
+def test_every_published_experiment_has_its_settings_in_the_table() -> None:
+    named = {recipe for recipe, _, _ in settings()}
+    assert named == {name for name in recipe_names() if name.startswith(("wav2vec2", "whisper")) and not name.endswith("-tiny")}
+    assert len(settings()) > 60
+
+
+@pytest.mark.parametrize(("recipe", "option", "value"), settings())
+def test_a_published_setting_is_that_of_the_recipe(recipe: str, option: str, value: str) -> None:
+    given, typed = (resolved.flat()[option] for resolved in (resolve(recipe), resolve(overrides=[f"{option}={value}"])))
+    assert given == typed or float(given) == float(typed)  # YAML takes 1e-6 for a text

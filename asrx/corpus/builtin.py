@@ -80,7 +80,6 @@ def make(folder: Path, language: str = "en", seed: int = 0, amounts: Mapping[str
     return folder
 
 
-
 def _check(amounts: Mapping[str, Amount]) -> None:
     for split, amount in amounts.items():
         if split not in AMOUNTS:

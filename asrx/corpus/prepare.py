@@ -22,6 +22,7 @@ from . import layouts, leakage, plan, workers
 from .assembly import REJECTED, Tally, assemble, link
 from .decoding import PARTIAL, Job, Outcome
 from .layouts import Columns, Found
+from .layouts.recordings import RECORDINGS
 from .pieces import ORIGIN, SOURCES, Earlier, Piece, cut, key_of
 from .plan import Plan, Unpacked, state_of
 from .rows import Row
@@ -52,9 +53,9 @@ class Source:
     columns: Columns = field(default_factory=Columns)
     name: str | None = None
 
-    def find(self, unpacked: Path) -> Found:
-        """The layout, and what to read. Archives are unpacked in `unpacked` when the rows are."""
-        return layouts.find(self.path, self.audio_dir, self.layout, self.columns, unpacked=unpacked)
+    def find(self, unpacked: Path, untranscribed: bool = False) -> Found:
+        """The layout, and what to read. Archives are unpacked in `unpacked` when the rows are. `untranscribed`: recordings alone will do."""
+        return layouts.find(self.path, self.audio_dir, self.layout, self.columns, unpacked=unpacked, untranscribed=untranscribed)
 
     def rows(self, siblings: bool = True) -> list[Row]:
         """All utterances of the source, in memory."""
@@ -202,7 +203,9 @@ class _Request:
 def _request(source: Source, place: _Place, config: Config, rules: Rules) -> _Request:
     place.check()
     unpacked = place.work / plan.UNPACKED
-    found = source.find(unpacked)
+    found = source.find(unpacked, rules.untranscribed)
+    if found.layout == RECORDINGS.name and not rules.untranscribed:
+        raise InputError(f"{source.path} has no transcripts: data.transcripts=optional prepares it for pre-training (asrx pretrain)")
     return _Request(source, place, config, found, Unpacked(unpacked, _state(found.inputs)), rules)
 
 

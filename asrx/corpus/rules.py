@@ -18,7 +18,7 @@ SHOWN = 8  # characters or letters of a transcript that a reason names
 
 RULES: dict[str, str] = {  # in the order in which they are asked
     "source": "the source's entry cannot be used: it names no recording, or something that is none",
-    "empty_text": "the transcript is empty, or nothing is left of it after normalisation",
+    "empty_text": "the transcript is empty, or nothing is left of it after normalisation, with data.transcripts=required",
     "unspellable_number": "a number whose spoken form cannot be known from its digits, with text.digits=words",
     "unpronounceable": "the transcript has neither a letter nor a digit",
     "outside_vocabulary": "the transcript has characters that text.alphabet lacks",
@@ -66,6 +66,7 @@ class Rules:
     min_level: float  # dBFS
     spelled: bool  # numbers are spelled out: a digit that is left is one that cannot be
     alphabet: Alphabet | None
+    untranscribed: bool = False  # utterances without a transcript are kept
 
     @classmethod
     def from_config(cls, config: Config) -> "Rules":
@@ -74,7 +75,7 @@ class Rules:
         return cls(
             Limits(max_seconds=data.max_seconds, min_rate=data.min_rate, max_rate=data.max_rate, max_missing=data.max_missing, antiphase=data.antiphase),
             data.min_seconds, data.max_seconds, data.min_chars_per_second, data.max_chars_per_second, data.frame_rate, data.max_clipping, data.min_level,
-            text.digits == "words", None if text.alphabet is None else alphabet.read(text.alphabet),
+            text.digits == "words", None if text.alphabet is None else alphabet.read(text.alphabet), data.transcripts == "optional",
         )  # fmt: skip
 
     def decoding_digest(self) -> str:
@@ -88,6 +89,8 @@ class Rules:
 
     def of_text(self, raw: str, text: str) -> Rejected | None:
         """Why a transcript cannot be learned from, as it came (`raw`) and normalised (`text`); None if it can."""
+        if not text and self.untranscribed:
+            return None
         if not text:
             given = f"nothing of the transcript is left after normalisation: {raw.strip()[:SHOWN]}"
             return Rejected("empty_text", given if raw.strip() else "the transcript is empty")
@@ -116,7 +119,7 @@ class Rules:
             return Rejected("silent", f"the audio is silent: {level} {self.min_level:g} dBFS")
         if clipped > self.max_clipping:
             return Rejected("clipped", f"{clipped:.2%} of the samples lie in runs at full scale, more than {self.max_clipping:.2%}")
-        return self._of_length(len(samples), text)
+        return self._of_length(len(samples), text) if text or not self.untranscribed else None
 
     def _of_length(self, samples: int, text: str) -> Rejected | None:
         rate, seconds = len(text) * SAMPLE_RATE / samples, samples / SAMPLE_RATE

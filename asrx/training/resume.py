@@ -32,28 +32,40 @@ def run_to_resume(client: Any, resume: str | None, key: str, kind: str = "train"
     if not resume:
         return None
     if resume == "auto":
-        return _newest_unfinished(client, key)
-    run = tracking.find_run(client, resume)
-    if run.data.tags.get(tracking.KIND) != kind:
-        raise InputError(f"run {resume} is not a {kind} run")
+        return _newest_unfinished(client, key, kind)
+    run = named(client, resume, kind)
     folder = tracking.home() / "runs" / run.info.run_id
     if not last_checkpoint(folder / "checkpoints"):
         raise InputError(f"run {resume} has no checkpoint in {folder}; start it anew without --resume")
     return run.info.run_id
 
 
-def finished_run(client: Any, resume: str | None, key: str, reuse: bool) -> Any | None:
+def named(client: Any, resume: str, kind: str) -> Any:
+    """The run that `--resume` names. InputError for one of another kind."""
+    run = tracking.find_run(client, resume)
+    found = run.data.tags.get(tracking.KIND)
+    if found != kind:
+        remedy = f"; asrx {found} --resume goes on with it" if found in tracking.RESUMABLE else ""
+        raise InputError(f"run {resume} is not a {kind} run{remedy}")
+    return run
+
+
+def finished_run(client: Any, resume: str | None, key: str, reuse: bool, kind: str = "train") -> Any | None:
     """The finished run that `--resume` names, or with `reuse` the newest that finished this very training."""
     if resume and resume != "auto":
-        run = tracking.find_run(client, resume)
+        run = named(client, resume, kind)
         return run if run.data.tags.get(tracking.OUTCOME) == "finished" else None
     if not reuse:
         return None
-    return tracking.latest_run(client, f"tags.`{KEY}` = '{key}' and tags.`{tracking.OUTCOME}` = 'finished'")
+    return tracking.latest_run(client, f"{_of(kind, key)} and tags.`{tracking.OUTCOME}` = 'finished'")
 
 
-def _newest_unfinished(client: Any, key: str) -> str | None:
-    found = tracking.latest_run(client, f"tags.`{KEY}` = '{key}' and tags.`{tracking.OUTCOME}` != 'finished'")
+def _of(kind: str, key: str) -> str:
+    return f"tags.`{tracking.KIND}` = '{kind}' and tags.`{KEY}` = '{key}'"
+
+
+def _newest_unfinished(client: Any, key: str, kind: str) -> str | None:
+    found = tracking.latest_run(client, f"{_of(kind, key)} and tags.`{tracking.OUTCOME}` != 'finished'")
     if not found:
         return None
     folder = tracking.home() / "runs" / found.info.run_id

@@ -42,11 +42,12 @@ class AsrTrainer(Trainer):
     def _collate(self, samples: list[Sample]) -> dict[str, Any]:
         return self._family.collate([item.waveform for item in samples], [item.labels for item in samples], [item.seed for item in samples])
 
-    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> int:
-        """The weight of the whole optimizer step, all of its micro-batches together."""
-        return sum(self._family.weight(batch) for batch in batch_samples)
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> float:
+        """The weight of the whole optimizer step, all of its micro-batches together; the mean over devices, as gradients are averaged over them."""
+        weight = torch.tensor(float(sum(self._family.weight(batch) for batch in batch_samples)), device=device)
+        return float(self.accelerator.reduce(weight, "mean"))
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: int | None = None) -> Any:
+    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: float | None = None) -> Any:
         """The mean loss, weighted so that every utterance (or whatever the family weighs) of the optimizer step counts the same."""
         outputs = model(**inputs)
         loss = self._family.loss(outputs, inputs)

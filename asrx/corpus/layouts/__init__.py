@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...errors import ConfigError, InputError, nearest
 from ..rows import Inside, Row
-from . import arrow, common_voice, cuts, headerless, kaldi, librispeech, pairs, sphinx, tables
+from . import arrow, common_voice, cuts, headerless, kaldi, librispeech, pairs, recordings, sphinx, tables
 from .archives import LOOSE, is_archive, unpack
 from .columns import AUDIO_COLUMNS, SLICE_COLUMNS, SPEAKER_COLUMNS, TEXT_COLUMNS, Columns, as_text, find_columns, role
 from .source import Found, Layout, Request, is_recording, names_in, visible
@@ -29,7 +29,8 @@ ON_DISK = (  # in the order in which a source is tried; what has the plainest ma
     arrow.SAVED, common_voice.V1, common_voice.RELEASE, kaldi.KALDI, sphinx.SPHINX, cuts.LHOTSE, headerless.LJSPEECH, headerless.OPENSLR,
     tables.AUDIOFOLDER, librispeech.LIBRISPEECH, arrow.PARQUET, pairs.WEBDATASET, tables.NEMO, tables.TABLE, pairs.PAIRS,
 )  # fmt: skip
-LAYOUTS = (*(layout.name for layout in ON_DISK), HUB)
+NAMED = {layout.name: layout for layout in (*ON_DISK, recordings.RECORDINGS)}
+LAYOUTS = (*NAMED, HUB)
 NESTED = 3  # folders that may hold nothing but the corpus's own folder, as archives have them
 
 
@@ -40,18 +41,20 @@ def find(
     columns: Columns = Columns(),
     siblings: bool = True,
     unpacked: Path | None = None,
+    untranscribed: bool = False,
 ) -> Found:
     """What `source` is: a table, manifest, folder, archive, pattern of shards, or hub data set. Unpacks and downloads nothing.
 
     A folder, or with `siblings` a file that is named for the training split, brings the source's own splits along. `unpacked` is the
     folder in which `rows` may unpack archives or spool a hub data set, by default one below the system's folder for temporary files.
+    With `untranscribed` a folder of recordings alone is a source, too.
     Raises InputError for what is missing, ambiguous or not recognised; ConfigError for an unknown layout.
     """
     if layout and layout not in LAYOUTS:
         raise ConfigError(f"there is no layout '{layout}'{nearest(layout, LAYOUTS)}; layouts: {', '.join(LAYOUTS)}")
     path = Path(source).expanduser()
     visible.cache_clear()
-    request = Request(path, audio_dir, columns, siblings, unpacked, bool(layout))
+    request = Request(path, audio_dir, columns, siblings, unpacked, bool(layout), untranscribed)
     found = _found(request, source, layout)
     return replace(found, rows=partial(_at_least_one, found.rows, source))
 
@@ -80,8 +83,8 @@ def _found(request: Request, source: str, layout: str | None) -> Found:
     if is_archive(path) and not (path.suffix.lower() == ".tar" and pairs.holds_pairs(path)):
         return Found(layout or ARCHIVE, (path,), partial(_rows_of_archives, [path], [], request, layout))
     if layout:
-        return _as(next(item for item in ON_DISK if item.name == layout), request)
-    found = _recognised(request, NESTED)
+        return _as(NAMED[layout], request)
+    found = _recognised(request, NESTED) or (recordings.RECORDINGS.find(request) if request.untranscribed else None)
     if found is None:
         known = ", ".join(LAYOUTS)
         what = f"found: {names_in(path)}" if path.is_dir() else "no such files" if not path.exists() else "no table"

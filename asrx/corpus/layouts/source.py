@@ -27,6 +27,7 @@ class Request:
     siblings: bool = True  # whether a training table brings its validation table along
     unpacked: Path | None = None  # where archives may be unpacked; None: the system's folder for temporary files
     forced: bool = False  # the user named the layout
+    untranscribed: bool = False  # recordings alone are a source, too
 
 
 @dataclass(frozen=True)
