@@ -10,6 +10,12 @@ from ..errors import ConfigError, nearest
 RESERVED = {"output_dir", "report_to", "remove_unused_columns", "eval_strategy", "save_strategy", "logging_strategy", "disable_tqdm",
             "load_best_model_at_end", "metric_for_best_model", "do_train", "do_eval", "do_predict", "average_tokens_across_devices"}  # fmt: skip
 LIMITS = {"adam_beta1": (0, 0.999999), "adam_beta2": (0, 0.999999), "adam_epsilon": (0, 1), "dataloader_num_workers": (0, 1_000)}  # that surface late in torch
+NOT_READ = {  # that would be taken and do nothing, or do it behind MLflow's back
+    "label_smoothing_factor": "no loss of asrx smooths labels",
+    "push_to_hub": "asrx register --push publishes a model",
+    "hub_model_id": "asrx register --push publishes a model",
+    "neftune_noise_alpha": "it is for language models",
+}
 EVALUATIONS = 10  # in a run, where trainer.eval_steps does not say
 
 
@@ -21,6 +27,8 @@ def check(options: Config) -> None:
     for key, value in options.extra["trainer"].items():
         if key in RESERVED:
             raise ConfigError(f"trainer.{key} is set by asrx itself")
+        if key in NOT_READ:
+            raise ConfigError(f"trainer.{key} is not read: {NOT_READ[key]}")
         if key not in fields:
             known = set(fields) | set(dataclasses.asdict(options.trainer)) - RESERVED
             raise ConfigError(f"there is no option trainer.{key}{nearest(key, known)}")

@@ -34,7 +34,7 @@ VALIDATION = 2**32  # stands where training has its seed: validation masks are t
 
 @dataclass(frozen=True)
 class Pretraining:
-    """What a pre-training ended with, or came to in this session. Losses are per masked frame of the validation set, at the last evaluation, if there was one."""
+    """What a pre-training ended with, or came to in this session. Losses are per masked frame of the validation set, at the last evaluation."""
 
     run_id: str
     folder: str | None  # None: it is not finished
