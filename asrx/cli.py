@@ -119,7 +119,7 @@ def prepare(
     folder = None if out == AUTO else tracking.user_path(out)
     chosen = workspace.source_of(workspace.given(source) or options.data.source or workspace.BUILTIN, options, **layout)
     corpus, existed = workspace.prepare(chosen, folder, options, ray_address if engine == "ray" else None)
-    return {"folder": corpus.folder, "existed": existed, **corpus.meta}, present.corpus(corpus, existed)
+    return {"folder": corpus.folder, "existed": existed, **corpus.meta}, present.corpus(corpus, existed, workspace.given(recipe))
 
 
 @cli.command()
@@ -170,7 +170,7 @@ def pretrain(
     asked = workspace.given(data), workspace.given(recipe), chosen, overrides
     if config.as_bool("--prepare-only", prepare_only):
         corpus = request.prepare_pretraining(*asked)
-        return {"folder": corpus.folder, **corpus.meta}, present.corpus(corpus, True)
+        return {"folder": corpus.folder, **corpus.meta}, present.corpus(corpus, False, workspace.given(recipe))
     result = request.pretrain(*asked, None if resume == NEVER else resume, minutes)
     return asdict(result), present.pretraining(result)
 
@@ -324,10 +324,7 @@ def _disk_full(error: BaseException | None) -> bool:
 
 def _length(epochs: str, max_steps: str) -> dict[str, Any]:
     """The options that say how long is trained."""
-    typed = {key: value for key, value in (("trainer.num_train_epochs", epochs), ("trainer.max_steps", max_steps)) if value != AUTO}
-    if epochs != AUTO and max_steps == AUTO:
-        typed["trainer.max_steps"] = -1  # a recipe's steps do not outweigh what was typed
-    return typed
+    return {key: value for key, value in (("trainer.num_train_epochs", epochs), ("trainer.max_steps", max_steps)) if value != AUTO}
 
 
 def _minutes(text: str) -> float:

@@ -109,7 +109,7 @@ def _readers(name: str, section: str) -> tuple[str, ...]:
     if name in PREPARED:
         return ("prepare", "pretrain") if name in HEARD else ("prepare",)
     if name in SHARED:
-        return ("prepare", "train")
+        return ("prepare", "train") if name == "text.case" else ("prepare", "train", "pretrain")
     if section in ("gate", "pretraining"):
         return ("compare",) if section == "gate" else ("pretrain",)
     return ("train",) if {name, section} & SUPERVISED else ("train", "pretrain")
@@ -123,6 +123,9 @@ def resolve(recipe: str | None = None, options: dict[str, Any] | None = None, ov
     layers = [_read_recipe(recipe)] if recipe else []
     layers.append(_nested({key: value for key, value in (options or {}).items() if value is not None}))
     layers.append(_parse_overrides(overrides))
+    for layer in layers[-2:]:  # the epochs that somebody types outweigh the steps of a recipe
+        if "num_train_epochs" in layer.get("trainer", {}):
+            layer["trainer"].setdefault("max_steps", -1)
     config = Config()
     for section, keys in _merged(layers).items():
         _fill(config, section, keys)

@@ -80,14 +80,14 @@ class Explanation:
         if self.other_script_share <= TOLERATED or not self.scripts:
             return None
         wanted, written = (script.title() for script in self.scripts)
-        remedy = "set the language that it is trained for (text.language), and check that its vocabulary has these letters (text.vocabulary=build)"
+        remedy = "set the language that it is trained for (asrx prepare --language), and check that its vocabulary has these letters (text.vocabulary=build)"
         return f"{self.other_script_share:.0%} of the hypotheses are in another script ({written}) than the references ({wanted}): {remedy}."
 
     def _language(self) -> str | None:
         if not self.languages:
             return None
         wanted, written = self.languages
-        remedy = f"set the language token (text.language={wanted}), so that the model transcribes and does not guess or translate"
+        remedy = f"prepare with --language {wanted}, which sets the language token of a model that has one, so that it does not guess or translate"
         return f"The hypotheses are in {LANGUAGES[written]}, the references in {LANGUAGES[wanted]}: {remedy}."
 
     def _spacing(self) -> str | None:

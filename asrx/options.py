@@ -148,6 +148,7 @@ CHOICES = {
     "model.trainable": ("all", "decoder", "adapter", "head", "lora"),
     "model.task": ("transcribe", "translate"),
 }
+VOCABULARIES = (AUTO, "checkpoint", "build")  # of text.vocabulary; anything else is a model
 LARGEST_SEED = 2**32 - 1  # that NumPy takes
 RANGES = {  # inclusive bounds
     "data.min_seconds": (0, None),

@@ -13,6 +13,11 @@ def per_cent(rate: float | None) -> str:
     return "–" if rate is None else f"{100 * rate:.2f} %"
 
 
+def points(difference: float | None) -> str:
+    """A difference of fractions in percentage points, or a dash."""
+    return "–" if difference is None else f"{100 * difference:.2f} points"
+
+
 def table(rows: Sequence[Sequence[Any]]) -> str:
     """Columns side by side; the first one is the name of the row."""
     texts = [[str(cell) for cell in row] for row in rows]
@@ -20,8 +25,8 @@ def table(rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join("  " + "   ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in texts)
 
 
-def corpus(prepared: Any, existed: bool) -> str:
-    """What prepare made."""
+def corpus(prepared: Any, existed: bool, recipe: str | None = None) -> str:
+    """What prepare made, with `recipe` if one was given."""
     splits = prepared.meta["splits"]
     rows = [("split", "utterances", "hours", "shards")]
     rows += [(name, f"{item['utterances']:,}", f"{item['hours']:.2f}", item["shards"]) for name, item in splits.items()]
@@ -36,7 +41,9 @@ def corpus(prepared: Any, existed: bool) -> str:
     report = prepared.folder / "report" / "report.md"
     if report.is_file():
         lines.append(f"  report: {report}")
-    return "\n".join([*lines, "", next_commands(f"asrx train --data {prepared.folder}")])
+    stage = "pretrain" if prepared.meta["config"]["data"].get("transcripts") == "optional" else "train"
+    named = f" --recipe {recipe}" if recipe else ""
+    return "\n".join([*lines, "", next_commands(f"asrx {stage}{named} --data {prepared.folder}")])
 
 
 def training(result: Any) -> str:
@@ -60,7 +67,7 @@ def pretraining(result: Any) -> str:
     rows = [*measured, ("steps", f"{result.steps:,}"), ("run", result.run_id)]
     if result.folder is None:
         following = next_commands(f"asrx pretrain --resume {result.run_id}    # or the same command again", ui())
-        return "\n".join(["Paused; so far, on the validation set", table(rows), "", following])
+        return "\n".join([f"Paused{'; so far, on the validation set' if measured else ''}", table(rows), "", following])
     following = next_commands(f"asrx train --model {result.folder} --data CORPUS    # fine-tune it", ui())
     return "\n".join(["Pre-trained model, on the validation set", table([*rows, ("folder", result.folder)]), "", following])
 
@@ -72,7 +79,7 @@ def replication(result: Any) -> str:
     figures = [("", "mean", "standard deviation", "95 % interval of the mean", *(("between seeds",) if result.seeds > 1 else ()))]
     for name, rate in (("WER", result.wer), ("CER", result.cer)):
         interval = "–" if rate.low is None else f"{per_cent(rate.low)} to {per_cent(rate.high)}"
-        figures.append((name, per_cent(rate.mean), per_cent(rate.std), interval, *((per_cent(rate.std_seeds),) if result.seeds > 1 else ())))
+        figures.append((name, per_cent(rate.mean), points(rate.std), interval, *((points(rate.std_seeds),) if result.seeds > 1 else ())))
     title = f"{result.samples} x {result.minutes:g} min, measured on {result.measured_on}{' (standing, nothing left to train)' if result.standing else ''}"
     return "\n".join([title, table(trainings), "", table(figures), f"  run {result.run_id}", "", next_commands(ui())])
 
@@ -94,10 +101,10 @@ def registered(result: Any) -> str:
     """A version and its alias."""
     verb = "is version" if result.already else "registered as version"
     alias = f", alias {result.alias}" if result.alias else ""
-    following = "asrx compare" if result.alias == "candidate" else "asrx train    # a candidate, then asrx register and asrx compare"
-    named = f" --name {result.name}" if result.name != "asrx" and result.alias == "candidate" else ""
+    named = f" --name {result.name}" if result.name != "asrx" else ""
+    following = f"asrx compare{named}" if result.alias == "candidate" else f"asrx train    # a candidate, then asrx register{named} and asrx compare{named}"
     pushed = f"\npushed to {result.hub.url} ({result.hub.commit})" if result.hub else ""
-    return f"{result.name}: {verb} {result.version}{alias} ({result.model_uri}){pushed}\n\n{next_commands(following + named)}"
+    return f"{result.name}: {verb} {result.version}{alias} ({result.model_uri}){pushed}\n\n{next_commands(following)}"
 
 
 def decision(result: Any) -> str:

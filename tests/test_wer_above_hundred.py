@@ -116,7 +116,7 @@ def test_a_looping_decoder_is_described() -> None:
 ])  # fmt: skip
 def test_another_language_is_named(references: list[str], hypotheses: list[str], expected: tuple[str, str]) -> None:
     found = explain(references, [text.upper() + "." for text in hypotheses])
-    assert found.languages == expected and f"text.language={expected[0]}" in said(found)
+    assert found.languages == expected and f"--language {expected[0]}" in said(found)
     assert found.repeated_share == 0
 
 

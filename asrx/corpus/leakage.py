@@ -79,7 +79,7 @@ def shared(corpus: PreparedCorpus, rejected: Counter[str]) -> dict[str, Any]:
         counts = Counter(held_out.each("speaker"))
         listed += [("speaker", name, speaker, count, speakers[speaker]) for speaker, count in sorted(counts.items()) if speaker in speakers]
         own = _sentences(held_out)
-        repeated = Counter(text for text, inside in zip(held_out.each("text"), np.isin(own, sentences)) if inside)
+        repeated = Counter(text for text, inside in zip(held_out.each("text"), np.isin(own, sentences)) if inside and text)
         trained = dict(zip(*np.unique(sentences[np.isin(sentences, own)], return_counts=True)))
         listed += [("sentence", name, text, count, int(trained[_hash(text)])) for text, count in sorted(repeated.items())]
     _write(corpus.folder / LEAKAGE, listed)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..config import AUTO, Config, as_bool
 from ..errors import ConfigError, ModelError
+from ..options import VOCABULARIES, Model
 from ..text import apply_case
 from . import architectures, keys, loading, mms, trainable, vocabulary
 
@@ -115,6 +116,9 @@ class CtcFamily:
 def load_family(folder: Path | None, options: Config, texts: Sequence[str]) -> CtcFamily:
     """The CTC model in `folder` (None: a small one from scratch) with vocabulary and feature extractor; `texts` is the training text alone."""
     scratch = folder is None
+    for name, plain in (("task", Model.task), ("timestamps", Model.timestamps)):
+        if getattr(options.model, name) != plain:
+            raise ConfigError(f"model.{name}={getattr(options.model, name)}: a CTC model has no tokens for it; it is an option of Whisper")
     keys.check_keys("tokenizer", options.extra["tokenizer"], vocabulary.option_names())
     language = mms.language(folder, options)
     case = options.text.case
@@ -135,7 +139,7 @@ def load_family(folder: Path | None, options: Config, texts: Sequence[str]) -> C
 def _given_vocabulary(folder: Path | None, options: Config, language: str | None) -> Any | None:
     """The vocabulary of the checkpoint, or of the model that `text.vocabulary` names; None where one is to be built."""
     wanted = options.text.vocabulary
-    if wanted not in (AUTO, "checkpoint", "build"):
+    if wanted not in VOCABULARIES:
         return loading.tokenizer(loading.locate(wanted, weights=False), options.extra["tokenizer"])
     return None if folder is None or wanted == "build" else _checkpoint_vocabulary(folder, options, language)
 

@@ -14,6 +14,8 @@ NOT_READ = {  # that would be taken and do nothing, or do it behind MLflow's bac
     "label_smoothing_factor": "no loss of asrx smooths labels",
     "push_to_hub": "asrx register --push publishes a model",
     "hub_model_id": "asrx register --push publishes a model",
+    "run_name": "a run is named after its corpus and model",
+    "resume_from_checkpoint": "--resume goes on with a run",
     "neftune_noise_alpha": "it is for language models",
 }
 EVALUATIONS = 10  # in a run, where trainer.eval_steps does not say

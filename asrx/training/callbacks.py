@@ -114,9 +114,11 @@ class Recorder(TrainerCallback):
 
     def _warn(self, step: int, warnings: list[str]) -> None:
         """The newest ones as a tag of the run; in the log each kind, which is a sentence without its figures, comes once in a run."""
-        if not warnings:
-            return
         told = read_json(self._run.folder / "warnings.json") or []
+        if not warnings:
+            if told:
+                self._run.tags_later({WARNING: f"none at step {step}"})
+            return
         kinds = {MEASURED.sub("", sentence): sentence for sentence in warnings}
         for kind, sentence in kinds.items():
             if kind not in told:

@@ -10,8 +10,8 @@ from ..config import Config, of_stage, resolve
 from ..corpus.shards import PreparedCorpus
 from ..errors import ConfigError, InputError
 from ..models import SCRATCH, loading
-from ..options import Model
-from . import arguments
+from ..options import VOCABULARIES, Model
+from . import arguments, sampling
 from . import resume as resuming
 from .train import train as run_training
 
@@ -30,9 +30,11 @@ def train(data: str | None, recipe: str | None, options: dict[str, Any], overrid
     following = resolve(workspace.recipe(recipe)).pretraining.finetune if recipe else None
     if following:
         return _pretrained_first(data, recipe, following, options, overrides, resume, minutes)
+    began = time.monotonic()
     chosen = configured(recipe, options, overrides)
     check(chosen)
-    return run_training(workspace.corpus(data, chosen), chosen, resume, minutes=minutes)
+    corpus = workspace.corpus(data, chosen)
+    return run_training(corpus, chosen, resume, minutes=_left(minutes, began))
 
 
 def pretrain(data: str | None, recipe: str | None, options: dict[str, Any], overrides: list[str], resume: str | None, minutes: float | None = None) -> Any:
@@ -73,22 +75,33 @@ def _pretrained_first(
 
     if "model.name" in options or any(override.startswith("model.name=") for override in overrides):
         raise ConfigError(f"the recipe {recipe} makes its model itself; to start from another one: asrx pretrain, or --recipe {following}")
-    arguments.check(configured(following, options, overrides))
+    second = configured(following, {**options, "model.name": SCRATCH}, overrides)
+    check(second)
+    labelled = workspace.corpus(data, second)
+    if not any(labelled.split("train").each("text")):
+        raise InputError(f"{labelled.folder} has no transcripts to fine-tune on; asrx pretrain --recipe {recipe} pre-trains alone")
+    sampling.chosen(labelled.split("train"), second.data)
     chosen = configured(recipe, {}, [], "pretrain")
     check_pretraining(chosen)
     began = time.monotonic()
     first = run_pretraining(workspace.corpus(data, chosen), chosen, reuse=True, minutes=minutes)
     if first.folder is None:
         return first
-    left = None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60)
-    return train(data, following, {**options, "model.name": first.folder}, overrides, resume, left)
+    return train(data, following, {**options, "model.name": first.folder}, overrides, resume, _left(minutes, began))
+
+
+def _left(minutes: float | None, began: float) -> float | None:
+    """What is left of a session that began at `began`."""
+    return None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60)
 
 
 def check(options: Config) -> None:
-    """What can be refused before a corpus is prepared: the trainer's options, a model that is not to be had."""
+    """What can be refused before a corpus is prepared: the trainer's options, a model or a vocabulary that is not to be had."""
     arguments.check(options)
     if options.model.name != SCRATCH:
         loading.locate(options.model.name)
+    if options.text.vocabulary not in VOCABULARIES:
+        loading.locate(options.text.vocabulary, weights=False)
 
 
 def configured(recipe: str | None, options: dict[str, Any], overrides: list[str], stage: str = "train") -> Config:
@@ -103,11 +116,10 @@ def configured(recipe: str | None, options: dict[str, Any], overrides: list[str]
 
 
 def _model(name: str) -> str:
-    """A folder from where the command was typed, or the model of a pre-training's run; a hub id as it is."""
-    located, pretrained = tracking.user_path(name), tracking.home() / "runs" / name / "model"
-    if located.is_dir():
-        return str(located)
-    return str(pretrained) if "/" not in name and pretrained.is_dir() else name
+    """A folder from where the command was typed, or the model of a run on this machine; a hub id as it is."""
+    run = tracking.home() / "runs" / name
+    places = [tracking.user_path(name), *([run / "model", run / "best"] if "/" not in name else [])]
+    return str(next((place for place in places if place.is_dir()), name))
 
 
 def _go_on(kind: str, stage: Callable[..., Any], run_id: str, data: str | None, has_options: bool, chosen: Config, minutes: float | None) -> Any:

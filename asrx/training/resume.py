@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,14 @@ COMPLETE = "complete"  # the last file of a checkpoint; without it the checkpoin
 
 def training_key(corpus: PreparedCorpus, options: Config) -> str:
     """Equal keys mean: the same training, of the same model on the same data."""
+    options = in_language(corpus, options)
     sections = ("data", "text", "model", "tokenizer", "feature_extractor", "batch", "augment", "trainer", "checkpoint", "pretraining")
     return f"{corpus.digest[:16]}-{options.digest(*sections)}"
+
+
+def in_language(corpus: PreparedCorpus, options: Config) -> Config:
+    """The options with the language of the corpus, which is not chosen again."""
+    return replace(options, text=replace(options.text, language=corpus.meta["language"]))
 
 
 def run_to_resume(client: Any, resume: str | None, key: str, kind: str = "train") -> str | None:

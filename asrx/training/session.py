@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config
+from ..errors import ConfigError
 from ..models import Family
 from ..tracking import Run
 from . import arguments, resume
@@ -60,7 +61,10 @@ def optimize(trainer: Any, run: Run, minutes: float | None) -> bool:
         trainer.load_average(checkpoint)
     with Interruption(minutes) as interruption:
         trainer.add_callback(interruption)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except ImportError as error:  # an optimizer or kernel of a package that only some install
+            raise ConfigError(f"trainer options: {' '.join(str(error).split())}") from None
         left = trainer.state.max_steps - trainer.state.global_step
         if interruption.requested_at is not None and left > 0:
             log.warning("stopped at step %d; continue with: asrx %s --resume %s", trainer.state.global_step, run.kind, run.id)

@@ -30,7 +30,7 @@ class Training:
     cer: float | None
     best_step: int  # 0: there is no model yet
     steps: int
-    folder: str
+    folder: str | None  # None: there is no model yet
     reused: bool = False
 
 
@@ -81,7 +81,7 @@ def open_run(kind: str, client: Any, run_id: str | None, stack: ExitStack, name:
 def describe(run: tracking.Run, corpus: PreparedCorpus, options: Config, key: str, material: Material) -> None:
     """What a new run was started with."""
     run.tags({resume.KEY: key, "asrx.corpus": corpus.folder, "asrx.corpus_digest": corpus.digest})
-    run.configuration(options)
+    run.configuration(resume.in_language(corpus, options))
     profile = {"utterances": len(material.indices), "hours": round(float(material.seconds.sum()) / 3600, 3), "splits": corpus.meta["splits"]}
     run.dataset(corpus.name, corpus.digest, str(corpus.folder), profile, "training")
     rejected = corpus.folder / "rejected.csv"
@@ -106,7 +106,7 @@ def _train_and_publish(
         run.text("checkpoints.csv", recorder.ranking(Path(trainer.args.output_dir)))
     else:
         uri, run.outcome = None, "paused"
-    return Training(run.id, uri, best.get("wer"), best.get("cer"), best.get("step", 0), trainer.state.global_step, str(recorder.best))
+    return Training(run.id, uri, best.get("wer"), best.get("cer"), best.get("step", 0), trainer.state.global_step, str(recorder.best) if best else None)
 
 
 def _publish(run: tracking.Run, corpus: PreparedCorpus, options: Config, material: Material, recorder: Any, best: dict[str, Any]) -> str:
@@ -155,5 +155,8 @@ def inherited(options: Config) -> set[str]:
 
 
 def _run_name(corpus: PreparedCorpus, options: Config) -> str:
-    model = f"{options.model.architecture} from scratch" if options.model.name == SCRATCH else Path(options.model.name).name
+    name = Path(options.model.name)
+    model = f"{options.model.architecture} from scratch" if options.model.name == SCRATCH else name.name
+    if name.parent.parent == tracking.home() / "runs":
+        model = f"from run {name.parent.name[:8]}"
     return f"{corpus.name}, {model}"
