@@ -36,6 +36,21 @@ def test_weaker_layers_give_way() -> None:
     assert config.resolve(overrides=["trainer.learning_rate=1e-4"]).trainer.learning_rate == 1e-4
 
 
+def test_epochs_outweigh_the_steps_of_a_recipe_in_every_spelling() -> None:
+    for typed in ("trainer.num_train_epochs=40", "trainargs.num_train_epochs=40"):
+        assert config.resolve("wav2vec2-10min", overrides=[typed]).trainer.max_steps == -1
+    both = config.resolve("wav2vec2-10min", overrides=["trainer.num_train_epochs=40", "trainer.max_steps=7"]).trainer
+    assert (both.num_train_epochs, both.max_steps) == (40, 7)
+
+
+@pytest.mark.parametrize("typed", ["model.timestamps=true", "model.task=translate"])
+def test_options_of_whisper_are_refused_by_ctc(typed: str) -> None:
+    from asrx.models import load_family
+
+    with pytest.raises(ConfigError, match=f"{typed.partition('=')[0]}=.*option of Whisper"):
+        load_family(config.resolve(overrides=[typed]), ["ab"])
+
+
 def test_every_bounded_option_exists() -> None:
     known = config.resolve().flat()
     assert set(config.RANGES) | set(config.CHOICES) <= set(known)
@@ -75,6 +90,7 @@ def test_characters_are_not_read_as_yaml(typed: str) -> None:
 
 @pytest.mark.parametrize("stage", ["prepare", "train", "compare"])
 def test_each_option_is_refused_by_the_stages_that_do_not_read_it(stage: str) -> None:
+    assert config.of_stage("pretrain", ["data.source=x", "data.seed=3"])
     readers = {"text.digits": "prepare", "data.antiphase": "prepare", "text.case": "prepare and train", "data.fraction": "train", "text.vocabulary": "train",
                "trainer.seed": "train", "gate.max_wer": "compare"}  # fmt: skip
     for name, reader in readers.items():

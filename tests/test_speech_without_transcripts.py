@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import TRAINING, Outcome, write_rows
 
-from asrx.config import resolve
+from asrx.config import RECIPES, resolve
 from asrx.corpus.prepare import Source, prepare
 from asrx.corpus.shards import PreparedCorpus
 from asrx.errors import ConfigError, InputError
@@ -37,6 +37,7 @@ def test_a_folder_of_recordings_is_a_corpus_where_transcripts_are_optional(layou
     corpus = corpus_of(silent, tmp_path / "corpus", OPTIONAL, layout=layout)
     assert corpus.meta["layout"] == "recordings" and not corpus.meta["rejected"]
     assert {name: item["utterances"] for name, item in corpus.meta["splits"].items()} == {"train": 18, "validation": 6}
+    assert not corpus.meta["leakage"]["sentences"]  # nobody has said the same
     split = corpus.split("train")
     assert set(split.column("text")) == {""} and all(name.startswith("train/morning/") for name in split.column("id"))
     assert (corpus.folder / "report" / "report.md").is_file()
@@ -95,3 +96,16 @@ def test_training_on_speech_alone_is_refused(silent: Path, tmp_path: Path, asrx:
 def test_the_option_has_two_values() -> None:
     with pytest.raises(ConfigError, match="data.transcripts=never: must be one of required, optional"):
         resolve(overrides=["data.transcripts=never"])
+
+
+def test_what_fine_tuning_lacks_is_said_before_pretraining_begins(home: Path, corpus: Path, tmp_path: Path) -> None:
+    from asrx import tracking
+    from asrx.training import request
+
+    recipe = tmp_path / "both.yaml"
+    recipe.write_text((RECIPES / "wav2vec2-pretrain-base-tiny.yaml").read_text().replace("finetune: pretrained-small", "finetune: wav2vec2-10min-tiny"))
+    found = tracking.latest_run(tracking.connect(), "tags.`asrx.kind` = 'pretrain'")
+    with pytest.raises(InputError, match="data.minutes=10"):
+        request.train(str(corpus), str(recipe), {}, [], None)
+    newest = tracking.latest_run(tracking.connect(), "tags.`asrx.kind` = 'pretrain'")
+    assert (newest and newest.info.run_id) == (found and found.info.run_id)
