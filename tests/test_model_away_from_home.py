@@ -161,3 +161,26 @@ def test_mlflow_models_serve_answers(model_folder: Path, trained, clips: list[st
         bad = requests.post(f"http://127.0.0.1:{port}/invocations", json={"inputs": ["/nowhere.wav"]}, timeout=60)
     assert len(texts[0]) == 2 and texts[0] == texts[1] == texts[2]
     assert bad.status_code == 400 and "no such file" in bad.text
+
+
+def test_code_outlives_the_folder_that_brought_it(letter_model, tmp_path: Path) -> None:
+    """MLflow removes the copy of a model that is not used any more; the next one with the same code may need other files of it."""
+    import shutil
+
+    import numpy as np
+    import whisper_models as whisper
+
+    from asrx import recognizer
+    from asrx.recognizer.pyfunc_model import import_recognizer
+
+    first, second, folder = (tmp_path / name for name in ("first", "second", "whisper"))
+    shutil.copytree(Path(recognizer.__file__).parent, first)
+    (first / "unlike_any_other.py").write_text("")  # nobody has imported these files before
+    shutil.copytree(first, second)
+    import_recognizer(first).load(letter_model("a"), "cpu")
+    shutil.rmtree(first)
+    tokens = whisper.tokenizer()
+    for part in (whisper.untrained(tokens), whisper.extractor(), tokens):
+        part.save_pretrained(folder)
+    (heard,) = import_recognizer(second).load(folder, "cpu").recognize([np.zeros(16_000, np.float32)])
+    assert heard.text == ""

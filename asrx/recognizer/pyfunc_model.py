@@ -4,6 +4,7 @@ It runs without asrx: the copy of the recognizer folder beside the weights is im
 two versions of a model, each with its code, live in one process.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import sys
@@ -28,7 +29,10 @@ def import_recognizer(folder: Path) -> ModuleType:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
-    importlib.import_module(f"{name}.audio")
+        for path in files:  # now: the folder may be gone, with the model that brought it, when another one needs more of it
+            if path.stem not in ("__init__", "pyfunc_model"):
+                with contextlib.suppress(ImportError):  # of a package that only some forms of audio need
+                    importlib.import_module(f"{name}.{path.stem}")
     return sys.modules[name]
 
 
