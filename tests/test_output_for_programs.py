@@ -35,7 +35,7 @@ def test_the_whole_way_speaks_json(asrx, recordings: Path, home: Path, tmp_path:
     assert found["register"]["model_uri"] == found["train"]["model_uri"]
     assert found["evaluate"]["words"] == found["compare"]["words"] > 0
     assert found["compare"]["outcome"] == "promote"
-    assert list(found["transcribe"]["transcripts"][0]) == ["audio", "text", "confidence", "duration"]
+    assert list(found["transcribe"]["transcripts"][0]) == ["audio", "text", "confidence", "duration", "words"]
 
 
 def test_mistakes_speak_json(session_home: Path, tmp_path: Path) -> None:
