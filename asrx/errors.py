@@ -24,6 +24,10 @@ class TrackingError(AsrxError):
     """The MLflow tracking or registry server cannot be used."""
 
 
+class ProcessError(AsrxError):
+    """One of several processes that train together ended, or is out of reach."""
+
+
 class RegistryError(AsrxError):
     """A registered model, version or alias that is not there."""
 

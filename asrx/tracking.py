@@ -4,68 +4,51 @@ import json
 import logging
 import os
 import platform
+import secrets
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from . import config
+from . import config, journal
+from .delivery import Unsaid, deliver, end, journals, steps_of
 from .errors import TrackingError
 from .files import write_text
 from .journal import Journal
+from .project_runs import KIND, MOVED, NOTE, OUTCOME, WRAPPER, delete_retired, experiment_id, nothing_to_do, retire_wrapper, start
 from .stores import check_server, connect, home, tracking_uri, user_path
 from .system_metrics import SystemMetrics
 
 log = logging.getLogger("asrx")
 
-EXPERIMENT = "asrx"
-EXPERIMENT_TAGS = {  # the first makes MLflow's pages those of model training, not of language-model applications
-    "mlflow.experimentKind": "custom_model_development",
-    "mlflow.note.content": "Speech recognisers: prepare, train, evaluate, register, compare.",
-}
-DEFAULT_EXPERIMENT_ID = "0"
-WRAPPER = "MLFLOW_RUN_ID"  # environment variable: the run that `mlflow run` made
-OUTCOME, KIND, MOVED = "asrx.outcome", "asrx.kind", "asrx.moved_to"
+PAUSED = "paused"  # outcome of a session that ends before its training does
+PRUNED = "pruned"  # outcome of a search's trial that was not promising
+SESSION = "asrx.session"  # tag: the process that works on a run, or did last
 RESUMABLE = ("train", "pretrain")  # kinds of runs that --resume takes
+TAGS = "tags"  # the journal's job that sets them
+PAST = {PAUSED: "is paused", PRUNED: "was pruned", "interrupted": "was interrupted"}
 LIBRARIES = ("mlflow", "torch", "torchaudio", "transformers", "datasets", "soundfile", "soxr", "jiwer", "numpy")
-
-
-def experiment_id(client: Any) -> str:
-    """The experiment that a new run belongs to: the one a person named, else `asrx`, made if absent."""
-    named = os.environ.get("MLFLOW_EXPERIMENT_ID")
-    if named and named != DEFAULT_EXPERIMENT_ID:
-        return named
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
-    found = client.get_experiment_by_name(name)
-    if found:
-        if found.lifecycle_stage == "deleted":
-            raise TrackingError(f"the experiment '{name}' was deleted; restore it, or name another with MLFLOW_EXPERIMENT_NAME")
-        return found.experiment_id
-    uri = tracking_uri()
-    beside = Path(uri.removeprefix("sqlite:///")).parent if uri.startswith("sqlite:////") else home()
-    location = None if uri.startswith(("http://", "https://")) else (beside / "mlruns" / name).as_uri()
-    try:
-        return client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS)
-    except Exception:  # another process made it between the two calls
-        found = client.get_experiment_by_name(name)
-        if not found:
-            raise
-        return found.experiment_id
 
 
 class Run:
     """One MLflow run of asrx. Metrics are journaled; what a person reads is logged as it happens."""
 
-    def __init__(self, client: Any, run_id: str, kind: str) -> None:
+    def __init__(self, client: Any, run_id: str, kind: str, continued: bool = False) -> None:
         self.client, self.id, self.kind = client, run_id, kind
+        self.session = secrets.token_hex(4)
         self.outcome = "finished"  # unless something is raised, or whoever uses the run says otherwise
         self.info = client.get_run(run_id).info
         self.folder = home() / "runs" / run_id
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._journal = Journal(home() / "journals", run_id, self._deliver)
+        self._journal = Journal(journals(), run_id, partial(deliver, client), partial(steps_of, client) if continued else None)
+        self._tags: dict[str, Any] = {}
+        self._headline, self._remarks = "", list[str]()
+        self._take_up(Unsaid.of(run_id))
         self._sampler = SystemMetrics(self.metrics, self.info.start_time / 1000)
 
     def metrics(self, values: dict[str, float | None], step: int = 0) -> None:
@@ -78,8 +61,8 @@ class Run:
 
         known = self.client.get_run(self.id).data.params
         new = [Param(key, str(value)[:6000]) for key, value in values.items() if key not in known]
-        for start in range(0, len(new), 100):
-            self.client.log_batch(self.id, params=new[start : start + 100])
+        for begin in range(0, len(new), 100):
+            self.client.log_batch(self.id, params=new[begin : begin + 100])
 
     def tags(self, values: dict[str, Any]) -> None:
         """Set tags."""
@@ -99,17 +82,32 @@ class Run:
 
     def text_later(self, name: str, content: str) -> None:
         """As `text`, but in the background: a server that is down costs nothing."""
-        path = self.folder / name
-        write_text(path, content)
-        self._journal.later(name, lambda: self.client.log_artifact(self.id, str(path)))
+        write_text(self.folder / name, content)
+        self._later(name)
 
     def tags_later(self, values: dict[str, Any]) -> None:
         """As `tags`, but in the background."""
-        self._journal.later(" ".join(values), lambda: self.tags(values))
+        self._tags.update(values)
+        self._journal.later(TAGS, lambda: self.tags(dict(self._tags)))
+
+    def so_far(self) -> Callable[[], bool]:
+        """Tells whether the server has every metric that was recorded until now."""
+        return self._journal.so_far()
 
     def note(self, text: str) -> None:
-        """The description that the run's page shows."""
-        self.tags({"mlflow.note.content": text})
+        """The description that the run's page shows, above the remarks."""
+        self._headline = text
+        self.tags({NOTE: self._description()})
+        if NOTE in self._tags:
+            self._tags[NOTE] = self._description()
+
+    def remarks_later(self, remarks: Sequence[str]) -> None:
+        """What the run's page shows below the note, a paragraph each, in the background."""
+        self._remarks = list(remarks)
+        self.tags_later({NOTE: self._description()})
+
+    def _description(self) -> str:
+        return "\n\n".join(filter(None, (self._headline, *self._remarks)))
 
     def dataset(self, name: str, digest: str, source: str, profile: dict[str, Any], context: str) -> None:
         """Log a data set as the run's input."""
@@ -128,28 +126,60 @@ class Run:
         """End the run: `finished`, `paused`, `failed` or `interrupted` in a tag, MLflow's status beside it."""
         self._sampler.stop()
         arrived = self._journal.close()
-        status = {"finished": "FINISHED", "paused": "KILLED", "interrupted": "KILLED"}.get(outcome, "FAILED")
+        status = self._status(outcome)
         try:
-            self.tags({OUTCOME: outcome})
-            self.client.set_terminated(self.id, status)
-        except Exception as error:  # the run is over and its results are on disk; the server is told by the next command
-            log.warning("MLflow was not told that run %s %s (%s)", self.id, outcome, " ".join(str(error).split())[:160])
-        if not arrived:
-            log.warning("some metrics of run %s have not reached MLflow; they are kept in %s", self.id, home() / "journals")
+            told = not server_is_gone()
+            if told:
+                end(self.client, self.id, {OUTCOME: outcome}, status)
+        except Exception as error:  # the run is over and its results are on disk
+            told = False
+            log.debug("%s", error)
+        self._leave_word(None if told else outcome, status)
+        if not arrived or not told:
+            log.warning("MLflow has not heard everything of run %s, which %s: asrx sync tells the rest", self.id, PAST.get(outcome, outcome))
 
-    def leave(self) -> None:
-        """End here, without a word to a server that is gone; the journal keeps what it has not heard."""
+    def leave(self, outcome: str) -> None:
+        """End here, without a word to a server that is gone; what it has not heard is kept for `asrx sync`."""
         self._sampler.stop()
         self._journal.close(0)
+        self._leave_word(outcome, self._status(outcome))
+
+    def _status(self, outcome: str) -> str:
+        """MLflow's. SCHEDULED reads as what a paused run does; but `mlflow run` would make it FINISHED in a run of its own."""
+        paused = "KILLED" if os.environ.get(WRAPPER) == self.id else "SCHEDULED"
+        return {"finished": "FINISHED", PAUSED: paused, PRUNED: "KILLED", "interrupted": "KILLED"}.get(outcome, "FAILED")
+
+    def _leave_word(self, outcome: str | None, status: str) -> None:
+        """What was left unsaid to a file, for whoever can say it; `outcome`: if that, too."""
+        undone = self._journal.undone()
+        tags = {**(self._tags if TAGS in undone else {}), **({OUTCOME: outcome} if outcome else {})}
+        ended = {"status": status, "session": self.session} if outcome else {}
+        Unsaid([name for name in undone if name != TAGS], tags, **ended).keep(self.id)
+
+    def _take_up(self, unsaid: Unsaid) -> None:
+        """What an earlier process left unsaid of this run, which is not over any more."""
+        for name in unsaid.artifacts:
+            self._later(name)
+        tags = {key: value for key, value in unsaid.tags.items() if key != OUTCOME}
+        if tags:
+            self.tags_later(tags)
+        Unsaid().keep(self.id)
+
+    def _later(self, name: str) -> None:
+        path = self.folder / name
+        self._journal.later(name, lambda: self.client.log_artifact(self.id, str(path)))
+
+    def await_server(self) -> None:
+        """Wait for a server that is being started again. TrackingError if it stays away."""
+        patience = time.monotonic() + journal.CLOSING_PATIENCE
+        while server_is_gone():
+            if time.monotonic() > patience:
+                raise TrackingError(f"the tracking server {tracking_uri()} does not answer")
+            time.sleep(1)
 
     def watch_system(self) -> None:
         """Sample processor, memory, disk, network and GPU in the background."""
         self._sampler.start()
-
-    def _deliver(self, run_id: str, points: list[dict[str, Any]]) -> None:
-        from mlflow.entities import Metric
-
-        self.client.log_batch(run_id, metrics=[Metric(point["k"], point["v"], point["t"], point["s"]) for point in points])
 
 
 @contextmanager
@@ -160,19 +190,20 @@ def run(kind: str, name: str, client: Any | None = None, run_id: str | None = No
     block is nested in `parent`: then a new one is made in the experiment `asrx` and the empty one retired.
     """
     client = client or connect()
-    _delete_retired(client)
-    run_id = run_id or _start(client, kind, name, parent)
-    current = Run(client, run_id, kind)
+    delete_retired(client)
+    continued = run_id is not None
+    run_id = run_id or start(client, kind, name, parent)
+    current = Run(client, run_id, kind, continued)
     try:
         client.update_run(run_id, status="RUNNING")
-        current.tags({KIND: kind, OUTCOME: "running"})
+        current.tags({KIND: kind, OUTCOME: "running", SESSION: current.session})
         yield current
     except KeyboardInterrupt:
         with _undisturbed():
             current.close("interrupted")
         raise
     except BaseException as error:
-        if _server_is_gone():
+        if server_is_gone():
             raise _left_behind(current, kind) from error
         current.tags({"asrx.error": " ".join(str(error).split())[:500] or type(error).__name__})
         current.close("failed")
@@ -194,7 +225,8 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _server_is_gone() -> bool:
+def server_is_gone() -> bool:
+    """Whether the tracking server does not answer, within seconds; False for a database."""
     uri = tracking_uri()
     try:
         if uri.startswith(("http://", "https://")):
@@ -206,62 +238,18 @@ def _server_is_gone() -> bool:
 
 def _left_behind(current: Run, kind: str) -> TrackingError:
     """Leave a run whose server went away; the result is what to tell the person who started it."""
-    current.leave()
+    current.leave("interrupted" if kind in RESUMABLE else "failed")
     way_on = f"asrx {kind} --resume {current.id}" if kind in RESUMABLE else "the same command again"
     return TrackingError(f"the tracking server {tracking_uri()} went away; everything so far is in {current.folder}. When it is back: {way_on}")
 
 
-def _start(client: Any, kind: str, name: str, parent: str | None) -> str:
-    from mlflow.tracking.context.registry import resolve_tags
-
-    wrapper = wrapper_run(client) if parent is None else None
-    if wrapper and wrapper.info.experiment_id == experiment_id(client):
-        return wrapper.info.run_id
-    tags = {key: value for key, value in (wrapper.data.tags if wrapper else {}).items() if key.startswith(("mlflow.project", "mlflow.source"))}
-    tags = {**resolve_tags(), **tags, KIND: kind, **({"mlflow.parentRunId": parent} if parent else {})}
-    tags.pop("mlflow.runName", None)
-    made = client.create_run(experiment_id(client), tags=tags, run_name=name)
-    if wrapper:
-        for key, value in wrapper.data.params.items():
-            client.log_param(made.info.run_id, key, value)
-        retire_wrapper(client, made.info.run_id)
-    return made.info.run_id
-
-
-def wrapper_run(client: Any) -> Any | None:
-    """The run that `mlflow run` made for this process and that nothing was written to yet."""
-    run_id = os.environ.get(WRAPPER)
-    if not run_id:
-        return None
-    wrapper = client.get_run(run_id)
-    unused = KIND not in wrapper.data.tags and MOVED not in wrapper.data.tags
-    return wrapper if unused else None
-
-
-def retire_wrapper(client: Any, run_id: str) -> None:
-    """Point the run that `mlflow run` made to `run_id`, which goes on; commands given its id find that one.
-
-    `mlflow run` still ends it and would fail if it were gone, so the next command deletes it.
-    """
-    wrapper = wrapper_run(client)
-    if wrapper and wrapper.info.run_id != run_id:
-        client.set_tag(wrapper.info.run_id, MOVED, run_id)
-        client.set_tag(wrapper.info.run_id, "mlflow.note.content", f"Superfluous: goes on as run {run_id} in experiment '{EXPERIMENT}'.")
-        log.info("this run goes on as %s in experiment '%s'", run_id, EXPERIMENT)
-
-
-def nothing_to_do(client: Any, kind: str, text: str) -> None:
-    """Say on the run that `mlflow run` made, if there is one, why it is empty."""
-    wrapper = wrapper_run(client)
-    if wrapper:
-        for key, value in ((KIND, kind), (OUTCOME, "finished"), ("mlflow.note.content", text)):
-            client.set_tag(wrapper.info.run_id, key, value)
-
-
-def _delete_retired(client: Any) -> None:
-    """Wrapper runs that earlier commands left behind and that `mlflow run` has ended."""
-    for wrapper in client.search_runs([DEFAULT_EXPERIMENT_ID], f"tags.`{MOVED}` LIKE '%' and attributes.status != 'RUNNING'"):
-        client.delete_run(wrapper.info.run_id)
+def end_unfinished(client: Any, run_id: str, outcome: str, error: str) -> None:
+    """End a run whose process died, unless it ended it itself."""
+    if client.get_run(run_id).data.tags.get(OUTCOME) == "running":
+        client.set_tag(run_id, OUTCOME, outcome)
+        if error:
+            client.set_tag(run_id, "asrx.error", error)
+        client.set_terminated(run_id, "KILLED" if outcome == "interrupted" else "FAILED")
 
 
 def find_run(client: Any, run_id: str) -> Any:
@@ -294,4 +282,7 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
-__all__ = ["Run", "connect", "find_run", "home", "latest_run", "run", "tracking_uri", "user_path"]
+__all__ = [
+    "KIND", "MOVED", "NOTE", "OUTCOME", "WRAPPER", "Run", "connect", "experiment_id", "find_run", "home", "latest_run", "nothing_to_do", "retire_wrapper",
+    "run", "start", "tracking_uri", "user_path",
+]  # fmt: skip

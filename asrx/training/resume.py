@@ -1,29 +1,32 @@
 """Finding the run and the checkpoint that a training goes on from."""
 
-import json
 import logging
-import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .. import tracking
-from ..config import Config
+from ..config import Checkpoint, Config
 from ..corpus.shards import PreparedCorpus
 from ..errors import InputError
-from ..files import held, write_text
+from ..files import held
+from . import processes, sampling, sounds, store
+from .checkpoints import last_checkpoint, step_of
 
 log = logging.getLogger("asrx")
 
 KEY = "asrx.training_key"
-COMPLETE = "complete"  # the last file of a checkpoint; without it the checkpoint is half-written
+SIGN_OF_LIFE = "system/cpu_utilization_percentage"  # metric that a training records every 10 s
+SILENCE = 25.0  # s without it after which a machine counts as lost
 
 
 def training_key(corpus: PreparedCorpus, options: Config) -> str:
-    """Equal keys mean: the same training, of the same model on the same data."""
-    options = in_language(corpus, options)
+    """Equal keys mean: the same training, of the same model on the same data, wherever its checkpoints are kept."""
+    listed = replace(options.data, exclude=sampling.content(options.data.exclude))
+    options = replace(in_language(corpus, options), data=listed, checkpoint=replace(options.checkpoint, store=Checkpoint.store))
     sections = ("data", "text", "model", "tokenizer", "feature_extractor", "batch", "augment", "trainer", "checkpoint", "pretraining")
-    return f"{corpus.digest[:16]}-{options.digest(*sections)}"
+    return "-".join(filter(None, (corpus.digest[:16], options.digest(*sections), sounds.content(options.augment))))
 
 
 def in_language(corpus: PreparedCorpus, options: Config) -> Config:
@@ -34,17 +37,71 @@ def in_language(corpus: PreparedCorpus, options: Config) -> Config:
 def run_to_resume(client: Any, resume: str | None, key: str, kind: str = "train") -> str | None:
     """The run that `--resume` means: the one named, or for `auto` the newest unfinished one with this key; None to start anew.
 
-    Raises InputError for a named run that has no checkpoint on this machine.
+    Raises InputError for a named run that has no checkpoint, neither on this machine nor in its artifacts.
     """
     if not resume:
         return None
     if resume == "auto":
         return _newest_unfinished(client, key, kind)
     run = named(client, resume, kind)
-    folder = tracking.home() / "runs" / run.info.run_id
-    if not last_checkpoint(folder / "checkpoints"):
-        raise InputError(f"run {resume} has no checkpoint in {folder}; start it anew without --resume")
+    check_processes(run, processes.count())
+    bring_checkpoint(client, run.info.run_id)
     return run.info.run_id
+
+
+def options_file(client: Any, run: Any) -> Path:
+    """The options that an unfinished run was started with, brought here with its newest checkpoint; of a finished one what is left of them."""
+    folder = tracking.home() / "runs" / run.info.run_id
+    if run.data.tags.get(tracking.OUTCOME) != "finished":
+        folder = bring_checkpoint(client, run.info.run_id)
+    saved = folder / "config.yaml"
+    return saved if saved.is_file() else Path(client.download_artifacts(run.info.run_id, saved.name))
+
+
+def check_processes(run: Any, number: int) -> None:
+    """InputError for a run that another number of processes began: its batches are made for them."""
+    began = int(run.data.tags.get(processes.PROCESSES, 1))
+    if began != number:
+        kind, run_id = run.data.tags[tracking.KIND], run.info.run_id
+        raise InputError(f"run {run_id} was begun by {began} process{'es' if began > 1 else ''}, not {number}: {processes.going_on(kind, run_id, began)}")
+
+
+def bring_checkpoint(client: Any, run_id: str) -> Path:
+    """The run's folder, with its newest checkpoint: from the artifacts, if there is a newer one than on this machine.
+
+    Raises InputError where there is none at all, or another process trains the run.
+    """
+    folder = tracking.home() / "runs" / run_id
+    with held(folder) as free:
+        if not free:
+            raise InputError(f"run {run_id} is being trained by another process")
+        if not _bring(client, folder):
+            raise InputError(
+                f"run {run_id} has no checkpoint on this machine, nor in its artifacts, where checkpoint.store=artifacts would have kept some; "
+                "start it anew without --resume"
+            )
+    return folder
+
+
+def _bring(client: Any, folder: Path) -> Path | None:
+    """The newest checkpoint of a run's folder, which this process holds."""
+    local = last_checkpoint(folder / "checkpoints")
+    step = step_of(local) if local else -1
+    if store.newest(client, folder.name) > step:
+        _make_sure_of_silence(client, folder.name)
+        store.fetch(client, folder.name, folder, step)
+    return last_checkpoint(folder / "checkpoints")
+
+
+def _make_sure_of_silence(client: Any, run_id: str) -> None:
+    """InputError if another machine trains the run. Clocks differ: what tells is whether anything new comes."""
+    if client.get_run(run_id).data.tags.get(tracking.OUTCOME) != "running":
+        return
+    log.info("looking for %g s whether another machine still trains run %s", SILENCE, run_id)
+    before = tracking.steps_of(client, run_id, SIGN_OF_LIFE)
+    time.sleep(SILENCE)
+    if tracking.steps_of(client, run_id, SIGN_OF_LIFE) != before:
+        raise InputError(f"run {run_id} is being trained on another machine; stop it there first")
 
 
 def named(client: Any, resume: str, kind: str) -> Any:
@@ -75,29 +132,7 @@ def _newest_unfinished(client: Any, key: str, kind: str) -> str | None:
     found = tracking.latest_run(client, f"{_of(kind, key)} and tags.`{tracking.OUTCOME}` != 'finished'")
     if not found:
         return None
+    check_processes(found, processes.count())
     folder = tracking.home() / "runs" / found.info.run_id
     with held(folder) as free:
-        return found.info.run_id if free and last_checkpoint(folder / "checkpoints") else None
-
-
-def mark_complete(checkpoint: Path) -> None:
-    """Write the mark that a checkpoint is whole."""
-    write_text(checkpoint / COMPLETE, json.dumps({"step": _step(checkpoint)}))
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint."""
-    whole = [path for path in folder.glob("checkpoint-*") if (path / COMPLETE).is_file()]
-    return max(whole, key=_step, default=None)
-
-
-def remove_half_written(folder: Path) -> None:
-    """Checkpoints that a killed process left unfinished."""
-    for path in folder.glob("checkpoint-*"):
-        if not (path / COMPLETE).is_file():
-            log.warning("checkpoint %s was not finished and is removed", path.name)
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
+        return found.info.run_id if free and _bring(client, folder) else None
