@@ -126,6 +126,13 @@ def explain(references: Sequence[str], hypotheses: Sequence[str], language: str 
     )
 
 
+def certain_language(texts: Sequence[str], expected: str | None) -> str | None:
+    """The language of texts (ISO 639-1), None where it is in doubt; languages that are hardly told apart are taken for the `expected` one."""
+    found = _identify([score_text(text) for text in texts])[0]
+    wanted = base_language(expected or "")
+    return wanted if found and _are_alike(wanted, found) else found
+
+
 def find_loop(hypothesis: str, reference: str = "") -> str | None:
     """The n-gram that a hypothesis has at least three times in a row, and twice more often in a row than its reference; None if there is none.
 

@@ -1,12 +1,9 @@
 """What happens beside the optimisation: curves, samples, the best model, progress and being interrupted."""
 
-import csv
-import io
 import logging
-import re
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +11,12 @@ from transformers import TrainerCallback
 
 from ..files import folder_written_at_once, read_json, write_json
 from ..progress import bar
+from ..tables import csv_text
 from ..tracking import Run
+from . import processes
 from .batching import BatchPlan
 from .evaluation import Transcribed
+from .notices import Notices
 
 log = logging.getLogger("asrx")
 
@@ -24,8 +24,7 @@ TRAINED, EVALUATED = "train", "eval"  # prefixes of the curves
 OF_A_STEP = ("loss", "grad_norm", "learning_rate")  # of what Trainer logs
 FIRST_COLUMNS = ("step", "epoch", "train/loss", "train/grad_norm", "train/learning_rate", "eval/loss")
 BEST_META = "best.json"
-WARNING = "asrx.warning"  # tag of a run
-MEASURED = re.compile(r"'.*'|\d[\d.]*")  # what differs between two sentences of one kind
+LENGTH_RATIO = "eval/length_ratio"
 
 
 def curve(key: str) -> str | None:
@@ -51,6 +50,7 @@ class Recorder(TrainerCallback):
         self._samples: list[list[str]] = read_json(run.folder / "samples.json") or []
         self._clock = (0, time.perf_counter())  # step and time since when audio is counted
         self.trainer: Any = None
+        self.notices = Notices(run)
         self.best = run.folder / "best"
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -58,6 +58,7 @@ class Recorder(TrainerCallback):
         self._rows = {step: row for step, row in self._rows.items() if step <= state.global_step}
         self._samples = [sample for sample in self._samples if int(sample[0]) <= state.global_step]
         self._clock = (state.global_step, time.perf_counter())
+        self.notices.repeat()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         """One point per curve."""
@@ -74,15 +75,16 @@ class Recorder(TrainerCallback):
         """Samples, tables, the best model so far, early stopping."""
         evaluation = self.trainer.last_evaluation
         self._samples += [[str(state.global_step), *sample] for sample in evaluation.samples()]
-        self._keep_if_best(state.global_step, evaluation.metrics)
+        self.keep_if_best(state.global_step, evaluation.metrics, self.trainer.save_weights)
         if isinstance(evaluation, Transcribed):
-            self._warn(state.global_step, evaluation.warnings())
+            before = [row[LENGTH_RATIO] for row in self.rows() if row["step"] < state.global_step and LENGTH_RATIO in row]
+            self.notices.evaluated(state.global_step, evaluation.warnings(before))
         write_json(self._run.folder / "samples.json", self._samples)
         if self._samples:
-            self._run.text_later("samples.csv", _csv(["step", "id", "reference", "hypothesis"], reversed(self._samples)))
+            self._run.text_later("samples.csv", csv_text(["step", "id", "reference", "hypothesis"], reversed(self._samples)))
         self._run.text_later("training_log.csv", self.table())
         self._run.text_later("checkpoints.csv", self.ranking(Path(args.output_dir)))
-        control.should_training_stop |= self._stale(state.global_step)
+        control.should_training_stop |= self.stale(state.global_step)
         self._remember(state.global_step)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -93,7 +95,7 @@ class Recorder(TrainerCallback):
         """training_log.csv: one row per logged step."""
         rows = self.rows()
         columns = list(dict.fromkeys([*FIRST_COLUMNS, *(key for row in rows for key in sorted(row))]))
-        return _csv(columns, [[_short(row.get(column, "")) for column in columns] for row in rows])
+        return csv_text(columns, [[_short(row.get(column, "")) for column in columns] for row in rows])
 
     def rows(self) -> list[dict[str, float]]:
         """The logged values, by step."""
@@ -110,40 +112,29 @@ class Recorder(TrainerCallback):
              "best model" if row["step"] == best else "checkpoint" if row["step"] in kept else ""]
             for place, row in enumerate(evaluated, 1)
         ]  # fmt: skip
-        return _csv(["rank", "step", *(key.partition("/")[2] for key in metrics), "kept as"], rows)
-
-    def _warn(self, step: int, warnings: list[str]) -> None:
-        """The newest ones as a tag of the run; in the log each kind, which is a sentence without its figures, comes once in a run."""
-        told = read_json(self._run.folder / "warnings.json") or []
-        if not warnings:
-            if told:
-                self._run.tags_later({WARNING: f"none at step {step}"})
-            return
-        kinds = {MEASURED.sub("", sentence): sentence for sentence in warnings}
-        for kind, sentence in kinds.items():
-            if kind not in told:
-                log.warning("step %d: %s", step, sentence)
-        write_json(self._run.folder / "warnings.json", [*told, *(kind for kind in kinds if kind not in told)])
-        self._run.tags_later({WARNING: f"step {step}: {' '.join(warnings)}"})
+        return csv_text(["rank", "step", *(key.partition("/")[2] for key in metrics), "kept as"], rows)
 
     def _remember(self, step: int) -> None:
         """The log as it is now; the clock starts anew, so that evaluating and saving do not count as training."""
         write_json(self._run.folder / "log.json", list(self._rows.values()))
         self._clock = (step, time.perf_counter())
 
-    def _keep_if_best(self, step: int, metrics: dict[str, float]) -> None:
+    def keep_if_best(self, step: int, metrics: dict[str, float], save: Callable[[Path], None], **facts: Any) -> bool:
+        """What `save` writes becomes the best model, with its metrics and `facts`, if its metrics rank above those of the best so far."""
         reached = {curve(key): value for key, value in metrics.items()}
         best = read_json(self.best / BEST_META)
         if best and [best[key.partition("/")[2]] for key in self._ranking] <= [reached[key] for key in self._ranking]:
-            return
-        with folder_written_at_once(self.best) as folder:
-            self.trainer.save_weights(folder)
-            write_json(folder / BEST_META, {"step": step, **{key.partition("/")[2]: value for key, value in reached.items()}})
-
-    def _stale(self, step: int) -> bool:
-        if not self._patience:
             return False
+        with folder_written_at_once(self.best) as folder:
+            save(folder)
+            write_json(folder / BEST_META, {"step": step, **{key.partition("/")[2]: value for key, value in reached.items()}, **facts})
+        return True
+
+    def stale(self, step: int) -> bool:
+        """Whether nothing became better for so long that `step` is the last one."""
         evaluated = [row for row in self.rows() if "eval/loss" in row and row["step"] <= step]
+        if not self._patience or not evaluated:
+            return False
         best = min(range(len(evaluated)), key=lambda index: self._rank(evaluated[index]))
         if len(evaluated) - 1 - best < self._patience:
             return False
@@ -163,12 +154,6 @@ class Recorder(TrainerCallback):
 
 def _short(value: Any) -> Any:
     return f"{value:.6g}" if isinstance(value, float) else value
-
-
-def _csv(header: Any, rows: Any) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows([header, *rows])
-    return buffer.getvalue()
 
 
 class Progress(TrainerCallback):
@@ -200,15 +185,15 @@ class Progress(TrainerCallback):
 class Interruption(TrainerCallback):
     """Ctrl-C or SIGTERM finishes the step, saves a checkpoint and ends; a second one, later than the first, stops at once.
 
-    So does the end of a session of `minutes`, counted from now.
+    So does the end of a session, at `deadline` by time.monotonic.
     """
 
     SAME = 1.0  # s; `mlflow run` passes both signals on together
 
-    def __init__(self, minutes: float | None = None) -> None:
+    def __init__(self, deadline: float | None = None) -> None:
         self.requested_at: float | None = None
         self.time_is_up = False
-        self._deadline = None if minutes is None else time.monotonic() + 60 * minutes
+        self._deadline = deadline
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
@@ -231,8 +216,11 @@ class Interruption(TrainerCallback):
             log.warning("stopping after this step and saving a checkpoint; again to stop at once")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Trainer saves and leaves its loop."""
-        self.time_is_up = self._deadline is not None and time.monotonic() >= self._deadline
+        """Trainer saves and leaves its loop: all processes after the same step."""
+        asked = self.requested_at is not None or processes.abandoned()
+        asked, self.time_is_up = processes.any_of(asked, self._deadline is not None and time.monotonic() >= self._deadline)
+        if asked and self.requested_at is None:
+            self.requested_at = time.monotonic()
         if self.requested_at is not None or self.time_is_up:
             control.should_save = True
             control.should_training_stop = True

@@ -12,6 +12,10 @@ from ..error_counts import ErrorCounts, count_all, pool
 from ..hallucination import explain
 from ..models import Transcriber
 from ..recognizer.audio import to_float
+from . import memory, processes
+from .guards import length_ratio, output_warnings
+
+DIVIDED = "Memory ran out in an evaluation, and its batches were taken in halves; a lower trainer.per_device_eval_batch_size is faster than that."
 
 
 class Evaluation(Protocol):
@@ -48,26 +52,31 @@ class Transcribed:
     ids: list[str]
     references: list[str]
     hypotheses: list[str]
+    divided: int = 0  # batches for which memory did not suffice
 
     @property
     def metrics(self) -> dict[str, float]:
         """A set without a reference word has no rate: 1 stands in, the worst that is meant."""
-        wer, cer = self.counts.wer, self.counts.cer
-        return {"eval_loss": self.loss, "eval_wer": 1.0 if wer is None else wer, "eval_cer": 1.0 if cer is None else cer}
+        wer, cer, ratio = self.counts.wer, self.counts.cer, length_ratio(self.references, self.hypotheses)
+        rates = {"eval_loss": self.loss, "eval_wer": 1.0 if wer is None else wer, "eval_cer": 1.0 if cer is None else cer}
+        return rates if ratio is None else {**rates, "eval_length_ratio": ratio}
 
     def samples(self, count: int = 3) -> list[tuple[str, str, str]]:
         """The first utterances: the same ones at every evaluation."""
         return list(zip(self.ids, self.references, self.hypotheses))[:count]
 
-    def warnings(self) -> list[str]:
-        """Why the WER is above 100 %, in sentences; none if it is not."""
-        if self.counts.wer is None or self.counts.wer <= 1:
-            return []
-        return explain(self.references, self.hypotheses, total=self.counts).sentences()
+    def warnings(self, before: Sequence[float] = ()) -> list[str]:
+        """What is odd about the hypotheses, in sentences. `before`: length ratios of earlier evaluations, oldest first."""
+        above = self.counts.wer is not None and self.counts.wer > 1
+        reasons = explain(self.references, self.hypotheses, total=self.counts).sentences() if above else []
+        return [*reasons, *output_warnings(self.references, self.hypotheses, before), *([DIVIDED] if self.divided else [])]
 
 
 class Evaluator:
-    """Evaluates on up to `limit` utterances with a transcript, spread evenly over the split, in batches of similar length."""
+    """Evaluates on up to `limit` utterances with a transcript, spread evenly over the split, in batches of similar length.
+
+    Where several processes train, each of them evaluates a share of the batches.
+    """
 
     ranking = ("eval_wer", "eval_loss")
 
@@ -89,11 +98,17 @@ class Evaluator:
         model.eval()
         losses, hypotheses = np.zeros(len(self)), [""] * len(self)
         order = np.argsort(self._split.seconds[self._indices], kind="stable")
-        for start in range(0, len(order), self._size):
-            rows = order[start : start + self._size]
-            waveforms = [to_float(self._split.audio(int(self._indices[row]))) for row in rows]
-            losses[rows], texts = self._family.evaluate(waveforms, [self._labels[row] for row in rows])
+        batches = [order[start : start + self._size].tolist() for start in range(0, len(order), self._size)]
+        own = [(part, *found) for rows in processes.divided(batches) for part, found in memory.in_halves(self._evaluated, rows)]
+        results = processes.collected(own)
+        for rows, loss, texts in results:
+            losses[rows] = loss
             for row, text in zip(rows, texts, strict=True):
                 hypotheses[row] = text
         model.train(training)
-        return Transcribed(float(losses.mean()), pool(count_all(self._texts, hypotheses)), self._ids, self._texts, hypotheses)
+        divided = len(results) - len(batches)
+        return Transcribed(float(losses.mean()), pool(count_all(self._texts, hypotheses)), self._ids, self._texts, hypotheses, divided)
+
+    def _evaluated(self, rows: list[int]) -> tuple[float, list[str]]:
+        waveforms = [to_float(self._split.audio(int(self._indices[row]))) for row in rows]
+        return self._family.evaluate(waveforms, [self._labels[row] for row in rows])
