@@ -9,7 +9,6 @@ import torch
 from transformers import AutoModelForPreTraining, Wav2Vec2CTCTokenizer
 
 from asrx.config import resolve
-from asrx.errors import ConfigError
 from asrx.models import load_family
 
 TEXTS = ["call one two", "it's five"]
@@ -50,11 +49,6 @@ def test_a_vocabulary_that_happens_to_have_the_old_size_gets_a_new_output_layer(
     assert own.lm_head.weight.shape == other.lm_head.weight.shape
     assert own.lm_head.weight.std() > 1 and other.lm_head.weight.std() < 0.1
     assert torch.equal(own.wav2vec2.encoder.layer_norm.weight, other.wav2vec2.encoder.layer_norm.weight)
-
-
-def test_text_of_the_other_case_is_refused_not_learned_as_unknown(checkpoint: Path) -> None:
-    with pytest.raises(ConfigError, match=r"of the training text's characters are not in the vocabulary .*text\.case=lower"):
-        family(f"model.name={checkpoint}", "text.case=upper")
 
 
 def test_a_pretrained_model_gets_an_output_layer(checkpoint: Path, tmp_path: Path) -> None:

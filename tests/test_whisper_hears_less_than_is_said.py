@@ -1,6 +1,5 @@
 """A window shorter than the training audio, or longer than what is paid for."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +48,11 @@ def test_a_window_that_cannot_be_is_refused(stock: Path, positions: int, message
         loaded(stock, positions)
 
 
-def test_utterances_longer_than_the_window_are_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+def test_utterances_longer_than_the_window_are_left_out() -> None:
     family = load_family(resolve(overrides=[*SCRATCH, "model.max_source_positions=100"]), ["perché no"])
     labels = family.labels(["perché no"] * 3 + ["", "no " * 300])
-    with caplog.at_level(logging.WARNING, "asrx"):
-        fits = family.fits(labels, np.array([RATE, 2 * RATE, 2 * RATE + 1, RATE, RATE]))
+    fits = family.fits(labels, np.array([RATE, 2 * RATE, 2 * RATE + 1, RATE, RATE]))
     assert fits.tolist() == [True, True, False, False, False]
-    assert "1 training utterances are longer than the model's window of 2 s" in caplog.text
 
 
 def test_speech_slowed_down_still_fits() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..config import Config
 from ..errors import ModelError
+from ..findings import Finding
 
 SCRATCH = "scratch"  # model.name of a model with random weights
 SEQ2SEQ = ("whisper",)  # architectures from scratch that are no CTC models
@@ -21,8 +22,17 @@ class Family(Protocol):
     def fits(self, labels: Sequence[Sequence[int]], samples: np.ndarray) -> np.ndarray:
         """Which utterances (labels, number of samples at 16 kHz) can be learned from, as booleans."""
 
+    def padded_seconds(self, longest: float) -> float:
+        """Seconds of audio that the model computes on for each utterance of a batch whose longest one has `longest` s."""
+
+    def features(self, waveform: np.ndarray) -> np.ndarray | None:
+        """What the model hears of a float32 waveform at 16 kHz, shape (frames, bands), float32; None where that is the waveform, or is not to be kept."""
+
     def collate(self, waveforms: Sequence[np.ndarray], labels: Sequence[Sequence[int]], seeds: Sequence[tuple[int, ...]]) -> dict[str, Any]:
-        """A batch for the model from float32 waveforms at 16 kHz, labels and what random choices of each are derived from."""
+        """A batch for the model from float32 waveforms at 16 kHz, or from the `features` of each, labels and what random choices of each are derived from."""
+
+    def select(self, batch: dict[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+        """The batch of some of a batch's utterances, as padded as they were."""
 
     def weight(self, batch: dict[str, Any]) -> int:
         """What the model's loss on a batch is the mean of: an optimizer step weights each of them the same."""
@@ -41,6 +51,10 @@ class Transcriber(Family, Protocol):
     """A family whose model writes text."""
 
     case: str | None  # that transcripts are brought to
+    writes: bool  # whether it wrote text before this training: its output layer is not new
+
+    def preflight(self, ids: Sequence[str], texts: Sequence[str], labels: Sequence[Sequence[int]], samples: np.ndarray) -> list[Finding]:
+        """What speaks for and against learning these transcripts from audio of so many samples at 16 kHz; all four are parallel."""
 
     def labels(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of transcripts."""

@@ -1,6 +1,5 @@
 """The CTC family: wav2vec 2.0 and its kin, MMS and Wav2Vec2-BERT through AutoModelForCTC, or a small one from scratch."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,12 @@ import numpy as np
 
 from ..config import AUTO, Config, as_bool
 from ..errors import ConfigError, ModelError
+from ..findings import Finding
 from ..options import VOCABULARIES, Model
+from ..recognizer.audio import SAMPLE_RATE
 from ..text import apply_case
-from . import architectures, keys, loading, mms, trainable, vocabulary
-
-log = logging.getLogger("asrx")
+from . import architectures, ctc_findings, keys, loading, mms, trainable, vocabulary
+from .round_trip import round_trip
 
 # Defaults differ between families; these two keep one impossible label from spoiling a batch.
 LOSS = {"ctc_loss_reduction": "mean", "ctc_zero_infinity": True}
@@ -29,6 +29,8 @@ class CtcFamily:
     tokenizer: Any
     case: str | None  # that transcripts are brought to
     language: str | None = None  # of an MMS model
+    vocabulary_of: str = "the model"  # where the vocabulary comes from, in words
+    writes: bool = False  # whether the output layer was trained with this vocabulary before
 
     def __post_init__(self) -> None:
         from ..recognizer.ctc import shortest_samples
@@ -50,19 +52,49 @@ class CtcFamily:
 
     def fits(self, labels: Sequence[Sequence[int]], samples: np.ndarray) -> np.ndarray:
         """CTC emits a token per frame at most, and a blank between equal ones; an empty label teaches nothing."""
-        needed = np.array([len(label) + sum(a == b for a, b in zip(label, label[1:])) for label in labels])
+        needed = _needed(labels)
         return (needed <= self._frames(samples)) & (needed > 0)
 
+    def padded_seconds(self, longest: float) -> float:
+        """All of a batch are as long as the longest."""
+        return longest
+
+    def preflight(self, ids: Sequence[str], texts: Sequence[str], labels: Sequence[Sequence[int]], samples: np.ndarray) -> list[Finding]:
+        """Characters, vocabulary, output layer, frames, and the way from text to labels and back."""
+        tokenizer, options = self.tokenizer, self.model.config
+        stride = options.adapter_stride**options.num_adapter_layers if getattr(options, "add_adapter", False) else 1
+        return [
+            ctc_findings.unknown_characters(tokenizer, texts, self.case, self.vocabulary_of),
+            ctc_findings.vocabulary_size(tokenizer, self.vocabulary_of),
+            ctc_findings.output_layer(tokenizer, self.model.lm_head.out_features, labels),
+            ctc_findings.special_tokens(tokenizer, options.pad_token_id, texts),
+            ctc_findings.label_length(_needed(labels), self._frames(samples), stride, samples / SAMPLE_RATE, ids),
+            round_trip([apply_case(text, self.case) for text in texts], labels, self._recognizer().text, tokenizer.unk_token_id),
+        ]
+
+    def features(self, waveform: np.ndarray) -> np.ndarray | None:
+        """Log-mel features, where the model hears them."""
+        from ..recognizer.ctc import fbank_features, hears_fbank
+
+        return fbank_features(self.feature_extractor, waveform, self._shortest) if hears_fbank(self.feature_extractor) else None
+
     def collate(self, waveforms: Sequence[np.ndarray], labels: Sequence[Sequence[int]], seeds: Sequence[tuple[int, ...]] = ()) -> dict[str, Any]:
-        """A batch of float32 waveforms at 16 kHz and labels, padded; -100 where no label is."""
+        """A batch of float32 waveforms at 16 kHz, or of `features`, and labels, padded; -100 where no label is."""
         import torch
 
-        from ..recognizer.ctc import model_inputs
+        from ..recognizer.ctc import fbank_inputs, model_inputs
 
-        batch = model_inputs(self.model, self.feature_extractor, waveforms, self._shortest, self._shortest_batch)
+        if waveforms[0].ndim > 1:
+            batch = fbank_inputs(self.model, self.feature_extractor, waveforms, self._shortest_batch)
+        else:
+            batch = model_inputs(self.model, self.feature_extractor, waveforms, self._shortest, self._shortest_batch)
         widest = max(len(label) for label in labels)
         batch["labels"] = torch.tensor([[*label, *[-100] * (widest - len(label))] for label in labels])
         return dict(batch)
+
+    def select(self, batch: dict[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+        """Rows of every tensor."""
+        return {name: value[list(rows)] for name, value in batch.items()}
 
     def weight(self, batch: dict[str, Any]) -> int:
         """Utterances: ctc_loss_reduction is `mean`."""
@@ -83,7 +115,7 @@ class CtcFamily:
         from ..recognizer.ctc import greedy
 
         batch = self.collate(waveforms, labels)
-        with torch.inference_mode():
+        with torch.no_grad():  # what a model keeps for its next batch must be fit for training
             output = self.model(**{name: value.to(self.model.device) for name, value in batch.items()})
         samples = np.maximum([len(waveform) for waveform in waveforms], self._shortest)
         lengths = np.minimum(self._frames(samples), output.logits.shape[1])
@@ -119,21 +151,25 @@ def load_family(folder: Path | None, options: Config, texts: Sequence[str]) -> C
     for name, plain in (("task", Model.task), ("timestamps", Model.timestamps)):
         if getattr(options.model, name) != plain:
             raise ConfigError(f"model.{name}={getattr(options.model, name)}: a CTC model has no tokens for it; it is an option of Whisper")
+    if smoothing := options.trainer.label_smoothing_factor:
+        raise ConfigError(f"trainer.label_smoothing_factor={smoothing:g}: the loss of CTC has no target per frame to smooth; it is an option of Whisper")
     keys.check_keys("tokenizer", options.extra["tokenizer"], vocabulary.option_names())
     language = mms.language(folder, options)
     case = options.text.case
     tokenizer = _given_vocabulary(folder, options, language)
-    if tokenizer is None:
+    built = tokenizer is None
+    if built:
         case = case or "lower"
         tokenizer = vocabulary.build([apply_case(text, case) for text in texts], options.extra["tokenizer"], language)
     case = case or vocabulary.case_of(tokenizer)
-    _check_coverage(tokenizer, [apply_case(text, case) for text in texts], options)
     extractor = _feature_extractor(folder, options)
     model = _scratch_model(tokenizer, options) if scratch else _checkpoint_model(folder, tokenizer, _has_own(folder, options), language, options)
     architectures.check_inputs(model, extractor)
+    architectures.check_feature_masks(model.config)
     _repair(model)
     _freeze(model, options, scratch)
-    return CtcFamily(trainable.apply(model, options.model), extractor, tokenizer, case, language)
+    writes = not scratch and _has_own(folder, options) and (language is None or language in mms.languages(folder))
+    return CtcFamily(trainable.apply(model, options.model), extractor, tokenizer, case, language, _vocabulary_of(options, built), writes)
 
 
 def _given_vocabulary(folder: Path | None, options: Config, language: str | None) -> Any | None:
@@ -164,18 +200,16 @@ def _checkpoint_vocabulary(folder: Path, options: Config, language: str | None) 
     return None
 
 
-def _check_coverage(tokenizer: Any, texts: Sequence[str], options: Config) -> None:
-    share, missing = vocabulary.unknown_share(tokenizer, texts)
-    if not missing:
-        return
-    shown = " ".join(missing[:12])
-    if share > 0.2:
-        other = "lower" if vocabulary.case_of(tokenizer) == "lower" else "upper"
-        raise ConfigError(
-            f"{share:.0%} of the training text's characters are not in the vocabulary of {options.model.name} ({shown}): "
-            f"nothing can be learned like this; try text.case={other}, another model, or text.vocabulary=build"
-        )
-    log.warning("%.2f %% of the training text's characters are not in the vocabulary: %s", 100 * share, shown)
+def _vocabulary_of(options: Config, built: bool) -> str:
+    """Where the vocabulary comes from."""
+    if built:
+        return "the training text"
+    return options.model.name if options.text.vocabulary in VOCABULARIES else f"text.vocabulary={options.text.vocabulary}"
+
+
+def _needed(labels: Sequence[Sequence[int]]) -> np.ndarray:
+    """Frames that each label takes: one per token, and one for the blank between equal ones."""
+    return np.array([len(label) + sum(a == b for a, b in zip(label, label[1:])) for label in labels], np.int64)
 
 
 def _feature_extractor(folder: Path | None, options: Config) -> Any:

@@ -32,6 +32,14 @@ class PretrainingFamily:
         """A mask has to leave something to be guessed from."""
         return self._frames(samples) >= 2 * self.model.config.mask_time_length
 
+    def padded_seconds(self, longest: float) -> float:
+        """What is longer is cut."""
+        return min(longest, self.longest)
+
+    def features(self, waveform: np.ndarray) -> None:
+        """None: the model hears samples."""
+        return None
+
     def collate(self, waveforms: Sequence[np.ndarray], labels: Sequence[Sequence[int]], seeds: Sequence[tuple[int, ...]]) -> dict[str, Any]:
         """Padded waveforms, mask (utterances, frames) and distractors (utterances, frames, number), as indices into all frames of the batch."""
         import torch
@@ -47,6 +55,16 @@ class PretrainingFamily:
             mask[row, : frames[row]] = draw_mask(int(frames[row]), options.mask_time_prob, options.mask_time_length, options.mask_time_min_masks, random)
             distractors[row, mask[row]] = row * width + draw_distractors(np.flatnonzero(mask[row]), options.num_negatives, random)
         return {**batch, "mask_time_indices": torch.from_numpy(mask), "sampled_negative_indices": torch.from_numpy(distractors)}
+
+    def select(self, batch: dict[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+        """Rows of every tensor, with the distractors among the frames of these rows."""
+        import torch
+
+        chosen = {name: value[list(rows)] for name, value in batch.items()}
+        mask, old = chosen["mask_time_indices"], torch.tensor(list(rows), device=batch["mask_time_indices"].device)
+        moved = (torch.arange(len(old), device=old.device) - old) * mask.shape[1]
+        distractors = torch.where(mask[..., None], chosen["sampled_negative_indices"] + moved[:, None, None], 0)
+        return {**chosen, "sampled_negative_indices": distractors}
 
     def weight(self, batch: dict[str, Any]) -> int:
         """Masked frames: transformers' losses are sums over them."""
@@ -72,7 +90,7 @@ class PretrainingFamily:
         import torch
 
         batch = {name: value.to(self.model.device) for name, value in self.collate(waveforms, [], seeds).items()}
-        with torch.inference_mode():
+        with torch.no_grad():  # what a model keeps for its next batch must be fit for training
             outputs = self.model(**batch)
         masked = self.weight(batch)
         values = {"loss": self.loss(outputs, batch), **self._measured(outputs, batch, masked)}

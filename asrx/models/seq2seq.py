@@ -1,6 +1,5 @@
 """The encoder-decoder family: Whisper, from a checkpoint or a small one from scratch."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,14 +10,15 @@ import numpy as np
 
 from ..config import Config
 from ..errors import ConfigError
+from ..findings import Finding
 from ..recognizer.audio import SAMPLE_RATE
 from ..recognizer.whisper_tokens import NO_TIMESTAMPS
 from ..text import apply_case
-from . import trainable, whisper_loading, whisper_prompt
+from . import trainable, whisper_findings, whisper_loading, whisper_prompt
+from .round_trip import round_trip
 from .subwords import SECONDS_PER_STEP
+from .whisper_features import log_mel, windows
 from .whisper_window import FRAMES_PER_POSITION, KEY, POSITIONS_PER_SECOND
-
-log = logging.getLogger("asrx")
 
 IGNORED = -100  # label that has no loss
 LONGEST_JOINED = 15.0  # s of two utterances that augment.concatenate puts together, without a budget per batch
@@ -39,6 +39,8 @@ class WhisperFamily:
     prompt: list[int]  # what each label begins with
     timestamps: bool
     stretch: float  # longest audio that augmentation makes of one second, in s
+    writes: bool = False  # whether it was trained before
+    smoothing: float = 0.0  # share of each target that goes to all tokens alike (Szegedy et al. 2016)
 
     @property
     def window(self) -> int:
@@ -62,33 +64,58 @@ class WhisperFamily:
         return [*self.prompt, *self._encoded([" ".join(filter(None, texts))])[0], self._end]
 
     def fits(self, labels: Sequence[Sequence[int]], samples: np.ndarray) -> np.ndarray:
-        """Audio no longer than the window, a label no longer than the decoder, and some text; warns of audio that is too long."""
+        """Audio no longer than the window, a label no longer than the decoder, and some text."""
         heard = samples * self.stretch <= self.window
-        if not heard.all():
-            seconds = self.window / SAMPLE_RATE
-            slower = f", if played as slowly as augment.speed may ask for ({1 / self.stretch:.2f})" if self.stretch > 1 else ""
-            log.warning("%d training utterances are longer than the model's window of %g s%s", int((~heard).sum()), seconds, slower)
         lengths = np.array([len(label) for label in labels])
         return heard & (lengths <= self.model.config.max_target_positions) & (lengths > self._empty)
 
+    def padded_seconds(self, longest: float) -> float:
+        """Every utterance costs a whole window."""
+        return self.window / SAMPLE_RATE
+
+    def preflight(self, ids: Sequence[str], texts: Sequence[str], labels: Sequence[Sequence[int]], samples: np.ndarray) -> list[Finding]:
+        """The tokens that labels begin with, their lengths, and the way from text to labels and back. No character is unknown to bytes."""
+        generation = self.model.generation_config
+        named = "".join(self.tokenizer.convert_ids_to_tokens(self.prompt))
+        lengths = np.array([len(label) for label in labels], np.int64)
+        begin, tail = len(self.prompt) + self.timestamps, 1 + self.timestamps
+        return [
+            whisper_findings.prefix(named, self.problems(), getattr(generation, "language", None), getattr(generation, "task", None), texts),
+            whisper_findings.label_length(lengths, self._empty, self.model.config.max_target_positions, samples, self.window, self.stretch, ids),
+            round_trip([apply_case(text, self.case) for text in texts], [label[begin:-tail] for label in labels], self._text),
+        ]
+
+    def features(self, waveform: np.ndarray) -> np.ndarray | None:
+        """Log-mel features of the window; None with times, for which the length of the audio is asked."""
+        return None if self.timestamps else log_mel(self.feature_extractor, waveform[: self.window])
+
     def collate(self, waveforms: Sequence[np.ndarray], labels: Sequence[Sequence[int]], seeds: Sequence[tuple[int, ...]] = ()) -> dict[str, Any]:
-        """Log-mel windows, shape (batch, mels, frames), and which frames are sound, from float32 waveforms at 16 kHz; labels padded with -100."""
+        """Log-mel windows, shape (batch, mels, frames), and which frames are sound, from float32 waveforms at 16 kHz or `features`; labels padded with -100."""
         import torch
 
         heard = [waveform[: self.window] for waveform in waveforms]
-        batch = self.feature_extractor(heard, sampling_rate=SAMPLE_RATE, max_length=self.window, return_attention_mask=True, return_tensors="pt")
+        known = [each if each.ndim > 1 else log_mel(self.feature_extractor, each) for each in heard]
+        batch = windows(known, self.window // self.feature_extractor.hop_length)
         timed = [self._timed(label, len(waveform) / SAMPLE_RATE)[: self.model.config.max_target_positions] for label, waveform in zip(labels, heard)]
         widest = max(len(label) for label in timed)
         padded = torch.tensor([[*label, *[IGNORED] * (widest - len(label))] for label in timed])
-        return {"input_features": batch["input_features"], "attention_mask": batch["attention_mask"], "labels": padded}
+        return {**batch, "labels": padded}
+
+    def select(self, batch: dict[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+        """Rows of every tensor."""
+        return {name: value[list(rows)] for name, value in batch.items()}
 
     def weight(self, batch: dict[str, Any]) -> int:
         """Tokens of the labels."""
         return int((batch["labels"] != IGNORED).sum())
 
     def loss(self, outputs: Any, batch: dict[str, Any]) -> Any:
-        """The model's own: the mean over tokens."""
-        return outputs.loss
+        """The mean over tokens: the model's own, or with smoothed labels."""
+        if not self.smoothing:
+            return outputs.loss
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(outputs.logits.float().transpose(1, 2), batch["labels"], ignore_index=IGNORED, label_smoothing=self.smoothing)
 
     def details(self, outputs: Any, batch: dict[str, Any]) -> dict[str, Any]:
         """Share of the tokens that are right where all before them are given."""
@@ -102,7 +129,7 @@ class WhisperFamily:
         from torch.nn.functional import cross_entropy
 
         batch = {name: value.to(self.model.device) for name, value in self.collate(waveforms, labels).items()}
-        with torch.inference_mode():
+        with torch.no_grad():  # what a model keeps for its next batch must be fit for training
             logits = self.model(**batch).logits
             losses = cross_entropy(logits.float().transpose(1, 2), batch["labels"], ignore_index=IGNORED, reduction="none").sum(1)
             mean = float((losses / (batch["labels"] != IGNORED).sum(1)).mean())
@@ -124,6 +151,9 @@ class WhisperFamily:
         from ..recognizer.seq2seq import Seq2SeqRecognizer
 
         return Seq2SeqRecognizer(self.model, self.feature_extractor, self.tokenizer, str(self.model.device))
+
+    def _text(self, ids: list[int]) -> str:
+        return self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
 
     @property
     def _end(self) -> int:
@@ -170,7 +200,9 @@ def load_family(folder: Path | None, options: Config, texts: Sequence[str]) -> W
     prompt = whisper_prompt.set_up(model, tokenizer, options.text.language, own.task, own.timestamps)
     whisper_prompt.check(model, extractor, tokenizer, prompt, own.name)
     whisper_loading.freeze(model, options)
-    return WhisperFamily(trainable.apply(model, own), extractor, tokenizer, case, prompt, own.timestamps, 1 / (1 - options.augment.speed))
+    trained, stretch = trainable.apply(model, own), 1 / (1 - options.augment.speed)
+    smoothing = options.trainer.label_smoothing_factor
+    return WhisperFamily(trained, extractor, tokenizer, case, prompt, own.timestamps, stretch, folder is not None, smoothing)
 
 
 def _check_augmentation(options: Config, window: float) -> None:

@@ -58,13 +58,3 @@ def case_of(tokenizer: Any) -> str | None:
     if upper == lower:
         return None
     return "upper" if upper else "lower"
-
-
-def unknown_share(tokenizer: Any, texts: Iterable[str]) -> tuple[float, list[str]]:
-    """Share of characters that the vocabulary lacks, and which, most frequent first."""
-    from collections import Counter
-
-    known = set(tokenizer.get_vocab()) | {" "}
-    counts = Counter(character for text in texts for character in text)
-    missing = Counter({character: count for character, count in counts.items() if character not in known})
-    return missing.total() / max(1, counts.total()), [character for character, _ in missing.most_common()]

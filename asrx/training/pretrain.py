@@ -1,9 +1,11 @@
 """Pretrain: a prepared corpus, with or without transcripts, to an MLflow run with a model that fine-tuning starts from."""
 
 import logging
+import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,11 @@ from ..errors import ConfigError, InputError
 from ..files import folder_written_at_once, read_json
 from ..models.pretraining import PretrainingFamily, load_family
 from ..recognizer.audio import SAMPLE_RATE, to_float
-from . import arguments, resume, session
+from . import arguments, memory, preflight, processes, resume, session
 from .evaluation import spread
 from .material import Material, of, splits
 from .sampling import chosen
+from .shares import of_all
 from .train import STEPS, describe, inherited, open_run
 
 log = logging.getLogger("asrx")
@@ -46,34 +49,54 @@ class Pretraining:
     reused: bool = False
 
 
-def pretrain(corpus: PreparedCorpus, options: Config, resume_from: str | None = None, reuse: bool = False, minutes: float | None = None) -> Pretraining:
-    """Pre-train a wav2vec 2.0 on `corpus` in an MLflow run of its own, or go on in the run that `resume_from` names, for at most `minutes`.
+def pretrain(corpus: PreparedCorpus, options: Config, resume_from: str | None = None, reuse: bool = False, deadline: float | None = None) -> Pretraining:
+    """Pre-train a wav2vec 2.0 on `corpus` in an MLflow run of its own, or go on in the run that `resume_from` names, until `deadline`
+    (time.monotonic) at the latest.
 
     With `reuse`, a finished run of the very same pre-training is returned instead of being repeated, and an unfinished one continued.
     Raises InputError, ConfigError or ModelError before any run is opened if this pre-training cannot be.
     """
     check(options)
+    if not processes.leads():
+        work = partial(_pretrain_and_keep, corpus=corpus, options=options, deadline=deadline)
+        return Pretraining(**processes.assist(partial(load_material, corpus, options), work))
+    result = _lead(corpus, options, resume_from, reuse, deadline)
+    processes.of_first(asdict(result))
+    return result
+
+
+def _lead(corpus: PreparedCorpus, options: Config, resume_from: str | None, reuse: bool, deadline: float | None) -> Pretraining:
     client = tracking.connect()
     key = resume.training_key(corpus, options)
     if done := resume.finished_run(client, resume_from, key, reuse, KIND):
         tracking.nothing_to_do(client, KIND, f"Run {done.info.run_id} has finished this pre-training.")
         log.info("run %s has finished this pre-training", done.info.run_id)
+        _bring_model(client, done.info.run_id)
+        processes.of_first()
         return _result(done.info.run_id, int(done.data.tags[STEPS]), True, reused=True)
     run_id = resume.run_to_resume(client, "auto" if reuse else resume_from, key, KIND)
     family, material = load_material(corpus, options)
+    if not run_id:
+        checked = preflight_of(options, family, material)
+        checked.announce()
     with ExitStack() as stack:
         run = open_run(KIND, client, run_id, stack, f"{corpus.name}, pre-training", None)
         if not run_id:
             describe(run, corpus, options, key, material)
+            checked.keep(run)
         run.watch_system()
-        return _pretrain_and_keep(run, corpus, options, family, material, minutes)
+        processes.open_to_all(run)
+        return _pretrain_and_keep(run, family, material, corpus, options, deadline)
 
 
 def check(options: Config) -> None:
     """ConfigError for options that no corpus could make sense of: a warm-up that outlasts the training, an average of the weights."""
     arguments.check(options)
-    if options.checkpoint.average:
-        raise ConfigError(f"checkpoint.average={options.checkpoint.average:g}: pre-training keeps no average of the weights; leave it at 0")
+    for name in ("average", "average_best"):
+        if value := getattr(options.checkpoint, name):
+            raise ConfigError(f"checkpoint.{name}={value:g}: pre-training keeps no average of the weights; leave it at 0")
+    if options.trainer.label_smoothing_factor:
+        raise ConfigError(f"trainer.label_smoothing_factor={options.trainer.label_smoothing_factor:g}: pre-training has no labels to smooth; leave it at 0")
     if options.trainer.max_steps > 0:
         _check_warmup(options, options.trainer.max_steps)
 
@@ -114,11 +137,16 @@ def load_material(corpus: PreparedCorpus, options: Config) -> tuple[PretrainingF
     held_out = usable(family, validation, np.arange(len(validation)), options)
     if not len(indices) or not len(held_out):
         raise InputError(f"{corpus.folder} has no training, or no validation utterance of data.min_seconds={options.data.min_seconds:g} s or more")
-    found = of(split, validation, indices, [[]] * len(indices))
+    found = of(split, validation, indices, [[]] * len(indices), options.batch.balance)
     material = Unlabelled(**vars(found), held_out=held_out, longest=options.data.max_seconds)
     if options.trainer.max_steps <= 0:
         _check_warmup(options, _steps(material, options))
     return family, material
+
+
+def preflight_of(options: Config, family: PretrainingFamily, material: Unlabelled) -> preflight.Preflight:
+    """What speaks for and against this pre-training."""
+    return preflight.of_pretraining(options, family, material, _join)
 
 
 def usable(family: PretrainingFamily, split: Split, indices: np.ndarray, options: Config) -> np.ndarray:
@@ -134,8 +162,9 @@ def _steps(material: Unlabelled, options: Config) -> int:
     from .batching import plan_batches
 
     own = options.trainer
-    size = own.per_device_train_batch_size
-    plan = plan_batches(material.seconds, material.speakers, own.num_train_epochs, 0, size, options.batch, options.augment.concatenate, own.seed)
+    size, batch = of_all(options)
+    concatenate = options.augment.concatenate
+    plan = plan_batches(material.seconds, material.speakers, own.num_train_epochs, 0, size, batch, concatenate, own.seed, material.values)
     return ceil(len(plan) / own.gradient_accumulation_steps)
 
 
@@ -147,10 +176,6 @@ class Guessed:
 
     def samples(self, count: int = 3) -> list[tuple[str, str, str]]:
         """None: there is no text."""
-        return []
-
-    def warnings(self) -> list[str]:
-        """None."""
         return []
 
 
@@ -173,14 +198,18 @@ class PretrainingEvaluator:
         model.eval()
         totals: dict[str, float] = {}
         frames = 0
-        for start in range(0, len(self), self._size):
-            rows = self._indices[start : start + self._size].tolist()
-            waveforms = [to_float(self._split.audio(row)) for row in rows]
-            values, masked = self._family.measure(waveforms, [(VALIDATION, 0, row) for row in rows])
+        batches = [self._indices[start : start + self._size].tolist() for start in range(0, len(self), self._size)]
+        for values, masked in processes.collected(
+            [found for rows in processes.divided(batches) for _, found in memory.in_halves(self._measured, rows)]
+        ):
             totals = {name: totals.get(name, 0.0) + value * masked for name, value in values.items()}
             frames += masked
         model.train(training)
         return Guessed({f"eval_{name}": total / frames for name, total in totals.items()})
+
+    def _measured(self, rows: list[int]) -> tuple[dict[str, float], int]:
+        waveforms = [to_float(self._split.audio(row)) for row in rows]
+        return self._family.measure(waveforms, [(VALIDATION, 0, row) for row in rows])
 
 
 class Temperature(TrainerCallback):
@@ -197,17 +226,26 @@ class Temperature(TrainerCallback):
 
 
 def _pretrain_and_keep(
-    run: tracking.Run, corpus: PreparedCorpus, options: Config, family: PretrainingFamily, material: Unlabelled, minutes: float | None
-) -> Pretraining:
+    run: tracking.Run | processes.Assisted,
+    family: PretrainingFamily,
+    material: Unlabelled,
+    corpus: PreparedCorpus,
+    options: Config,
+    deadline: float | None,
+) -> Pretraining | None:
+    """None in a process beside the first one, which keeps the model."""
     evaluator = PretrainingEvaluator(family, material.validation, material.held_out, options.data.eval_utterances, options.trainer.per_device_eval_batch_size)
     callbacks = [Temperature(family.model, options.pretraining)]
     trainer, recorder = session.make_trainer(run, options, family, material, evaluator, _join, callbacks)
-    finished = session.optimize(trainer, run, minutes)
+    finished = session.optimize(trainer, run, deadline)
+    if not processes.leads():
+        return None
     steps = trainer.state.global_step
     if finished:
+        run.await_server()
         _keep(run, corpus, options, family, material, recorder, steps)
     else:
-        run.outcome = "paused"
+        run.outcome = tracking.PAUSED
     return _result(run.id, steps, finished)
 
 
@@ -234,6 +272,14 @@ def _keep(run: tracking.Run, corpus: PreparedCorpus, options: Config, family: Pr
     run.tags({STEPS: steps})
     run.note(f"Pre-trained for {steps:,} steps: accuracy {last['accuracy']:.1%}, perplexity {last['perplexity']:.0f}. "
              f"Fine-tune it: `asrx train --model {target} --data CORPUS`")  # fmt: skip
+
+
+def _bring_model(client: Any, run_id: str) -> None:
+    """The model of a run that finished on another machine, from its artifacts."""
+    if not model_folder(run_id):
+        target = tracking.home() / "runs" / run_id / MODEL
+        with folder_written_at_once(target) as folder:
+            shutil.copytree(client.download_artifacts(run_id, MODEL), folder, dirs_exist_ok=True)
 
 
 def model_folder(run_id: str) -> Path | None:
