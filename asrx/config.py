@@ -216,9 +216,7 @@ def _fill(config: Config, section: str, keys: Any) -> None:
 def _convert(name: str, value: Any, default: Any) -> Any:
     """`value` as the type of the option's default. YAML reads 1e-4 as text; numbers are parsed here."""
     if name in CHOICES:
-        if value not in CHOICES[name]:
-            raise ConfigError(f"{name}={value}: must be one of {', '.join(filter(None, CHOICES[name]))}")
-        return value
+        return _choices(name, value) if isinstance(default, tuple) else _choice(name, value)
     if isinstance(default, bool):
         return as_bool(name, value)
     if default == AUTO and name not in NAMES:
@@ -230,6 +228,19 @@ def _convert(name: str, value: Any, default: Any) -> Any:
             raise ConfigError(f"{name}={value}: must be {len(default)} numbers, for example {name}=[{', '.join(map(str, default))}]")
         return tuple(_number(name, item, False) for item in value)
     return None if value is None else str(value)
+
+
+def _choice(name: str, value: Any) -> Any:
+    if value not in CHOICES[name]:
+        raise ConfigError(f"{name}={value}: must be one of {', '.join(filter(None, CHOICES[name]))}")
+    return value
+
+
+def _choices(name: str, value: Any) -> tuple[Any, ...]:
+    values = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    if not values:
+        raise ConfigError(f"{name}=[]: must be some of {', '.join(CHOICES[name])}")
+    return tuple(_choice(name, item) for item in values)
 
 
 def _number(name: str, value: Any, whole: bool) -> int | float:
@@ -273,5 +284,19 @@ def _check(config: Config) -> None:
         raise ConfigError("text.alphabet is empty: give the characters that may occur, a vocab.json, or a model folder or hub id")
     if config.augment.noise_snr[0] > config.augment.noise_snr[1]:
         raise ConfigError(f"augment.noise_snr={list(config.augment.noise_snr)}: the first number is the lower one")
+    _check_augmentation(config)
+    if config.checkpoint.average_best == 1:
+        raise ConfigError("checkpoint.average_best=1 averages nothing: give 2 or more, or 0")
     if config.trainer.max_steps == 0:
         raise ConfigError("trainer.max_steps=0: must be 1 or more, or -1 to train by epochs")
+
+
+def _check_augmentation(config: Config) -> None:
+    """A folder that nothing is drawn from, and a probability of what there is none of, would be silently without effect."""
+    augment = config.augment
+    for name in ("noise", "reverb"):
+        folder, probability = getattr(augment, name), getattr(augment, f"{name}_probability")
+        if folder and not probability:
+            raise ConfigError(f"augment.{name}={folder}: none of it is heard with augment.{name}_probability=0; give a share of the utterances, such as 0.5")
+    if augment.reverb_probability and not augment.reverb:
+        raise ConfigError(f"augment.reverb_probability={augment.reverb_probability:g} needs augment.reverb=FOLDER, a folder of impulse responses")

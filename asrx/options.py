@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields
 
 AUTO = "auto"
+ARTIFACTS = "artifacts"  # of a run, as a place for checkpoints
+CODECS = ("8khz", "mu-law", "a-law", "gsm", "mp3", "vorbis", "opus")  # 8khz: the telephone's band alone
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Data:
     fraction: float = 1.0  # share of the training utterances that are trained on
     minutes: float = 0.0  # of training audio, drawn with balanced speakers; 0: all
     sample: int = 0  # number of the draw: another number, other utterances
+    exclude: str | None = None  # file whose utterances are not trained on: a CSV with a column id, such as asrx inspect writes, or one id per line
     eval_utterances: int = 1_000  # at most so many validation utterances per evaluation; 0: all
 
 
@@ -50,7 +53,11 @@ class Text:
 
 @dataclass
 class Model:
-    """The model to start from. Any other key is a field of its transformers configuration."""
+    """The model to start from. Any other key is a field of its transformers configuration.
+
+    SpecAugment: apply_spec_augment, mask_time_prob, mask_time_length (frames), mask_feature_prob, mask_feature_length. Dropouts as the model has
+    them: hidden_dropout, attention_dropout, activation_dropout, feat_proj_dropout, final_dropout, layerdrop; of Whisper dropout, encoder_layerdrop, …
+    """
 
     name: str = "scratch"  # hub id, folder, or scratch: a small model with random weights
     architecture: str = "wav2vec2"  # of a model from scratch
@@ -61,6 +68,7 @@ class Model:
     lora_dropout: float = 0.05
     target_lang: str | None = None  # language of an MMS adapter, ISO 639-3 with script as its checkpoint has it, e.g. ita
     task: str = "transcribe"  # of a model with task tokens: transcribe, or translate into English
+    attn_implementation: str = AUTO  # auto: sdpa, or in bfloat16 on a processor, for batches whose attention scores fit into 1 GiB, eager
     timestamps: bool = False  # of a model with timestamp tokens: train on them and keep them
 
 
@@ -70,6 +78,9 @@ class Batch:
 
     seconds: float = 0.0  # s of audio per batch instead of trainer.per_device_train_batch_size; 0: off
     group_by_length: bool = True  # similar lengths together: less padding
+    cache_features: str = AUTO  # true, false; auto: log-mel features are computed once, where the model hears them and augment leaves the waveform alone
+    balance: str | None = None  # column of the corpus (speaker, accent, …) of which rare values are drawn more often; an epoch stays as long
+    balance_exponent: float = 0.5  # 0: as the data is; 1: each value equally often
 
 
 @dataclass
@@ -78,9 +89,21 @@ class Augment:
 
     speed: float = 0.0  # +- share of the speed, e.g. 0.1: 0.9 to 1.1
     gain: float = 0.0  # +- dB
-    noise_probability: float = 0.0  # share of utterances that get white or pink noise
+    noise_probability: float = 0.0  # share of utterances that get noise
+    noise: str | None = None  # folder of recordings that it is a stretch of; none: white to pink noise
     noise_snr: tuple[float, float] = (10.0, 40.0)  # dB, range of the signal-to-noise ratio
+    reverb_probability: float = 0.0  # share of utterances that are heard in a room
+    reverb: str | None = None  # folder of the rooms' impulse responses
+    codec_probability: float = 0.0  # share of utterances that go through a codec
+    codecs: tuple[str, ...] = CODECS  # of which each time one is drawn
+    band_probability: float = 0.0  # share of utterances that lack two bands of frequencies, each up to a fifth of the mel scale
     concatenate: float = 0.0  # share of utterances that are followed by a second one of the same speaker
+
+    @property
+    def changes_audio(self) -> bool:
+        """Whether an utterance may sound different from time to time."""
+        chances = (self.noise_probability, self.reverb_probability, self.codec_probability, self.band_probability)
+        return any((self.speed, self.gain, self.concatenate, *chances))
 
 
 @dataclass
@@ -95,9 +118,10 @@ class Trainer:
     gradient_accumulation_steps: int = 1
     weight_decay: float = 0.01
     warmup_steps: float = 0.1  # steps, or below 1 a share of all steps
-    lr_scheduler_type: str = "linear"
+    lr_scheduler_type: str = "linear"  # of transformers; or tri_stage, cyclic, which lr_scheduler_kwargs shape: see training/schedules.py
+    label_smoothing_factor: float = 0.0  # share of the target that goes to all tokens alike, in the loss of an encoder-decoder
     max_grad_norm: float = 1.0
-    bf16: str = AUTO  # true, false; auto: where the GPU has it
+    bf16: str = AUTO  # true, false; auto: where the GPU, or for a model of 2 million parameters the processor, computes in it
     fp16: str = AUTO  # true, false; auto: on GPUs without bf16
     eval_steps: int = 0  # evaluate every so many steps; 0: ten times in a run
     save_steps: int = 0  # checkpoint every so many steps; 0: with each evaluation
@@ -112,6 +136,8 @@ class Checkpoint:
 
     patience: int = 0  # evaluations without a better WER after which training stops; 0: never
     average: float = 0.0  # decay of an exponential moving average of the weights that is evaluated and kept; 0: off
+    store: str = "local"  # where checkpoints are kept: on this machine alone; or the last two in the run's artifacts, too, for another machine to go on
+    average_best: int = 0  # so many of the best evaluated steps are averaged at the end, and kept if that is better than the best of them; 0: off
 
 
 @dataclass
@@ -147,6 +173,9 @@ CHOICES = {
     "model.architecture": ("wav2vec2", "wav2vec2-bert", "hubert", "wavlm", "whisper"),
     "model.trainable": ("all", "decoder", "adapter", "head", "lora"),
     "model.task": ("transcribe", "translate"),
+    "model.attn_implementation": (AUTO, "sdpa", "eager"),
+    "checkpoint.store": ("local", ARTIFACTS),
+    "augment.codecs": CODECS,
 }
 VOCABULARIES = (AUTO, "checkpoint", "build")  # of text.vocabulary; anything else is a model
 LARGEST_SEED = 2**32 - 1  # that NumPy takes
@@ -175,9 +204,13 @@ RANGES = {  # inclusive bounds
     "model.lora_alpha": (1e-9, None),
     "model.lora_dropout": (0, 1),
     "batch.seconds": (0, None),
+    "batch.balance_exponent": (0, 1),
     "augment.speed": (0, 0.5),
     "augment.gain": (0, 40),
     "augment.noise_probability": (0, 1),
+    "augment.reverb_probability": (0, 1),
+    "augment.codec_probability": (0, 1),
+    "augment.band_probability": (0, 1),
     "augment.concatenate": (0, 1),
     "trainer.learning_rate": (0, None),
     "trainer.num_train_epochs": (1e-9, None),
@@ -191,10 +224,12 @@ RANGES = {  # inclusive bounds
     "trainer.save_steps": (0, None),
     "trainer.save_total_limit": (1, None),
     "trainer.max_grad_norm": (0, None),
+    "trainer.label_smoothing_factor": (0, 0.9),
     "trainer.logging_steps": (1, None),
     "trainer.seed": (0, LARGEST_SEED),
     "checkpoint.patience": (0, None),
     "checkpoint.average": (0, 0.999999),
+    "checkpoint.average_best": (0, None),
     "pretraining.temperature_start": (1e-9, None),
     "pretraining.temperature_end": (1e-9, None),
     "pretraining.temperature_decay": (0.5, 1),
@@ -207,9 +242,9 @@ RANGES = {  # inclusive bounds
 
 CHARACTERS = ("text.ignore", "text.alphabet")  # sets of characters: never a number or a list, whatever YAML takes them for
 NAMES = ("text.vocabulary",)  # text, where other options with an `auto` are true or false
-TRAINED = {"data.fraction", "data.minutes", "data.sample", "data.eval_utterances", "text.vocabulary"}
+TRAINED = {"data.exclude", "data.fraction", "data.minutes", "data.sample", "data.eval_utterances", "text.vocabulary"}
 SHARED = {"data.source", "data.seed", "text.case"}
 HEARD = {"data.min_seconds", "data.max_seconds"}  # that pre-training asks of the utterances of a corpus once more
-SUPERVISED = {"text.vocabulary", "tokenizer", "augment"}  # options, and sections, that pre-training has no use for
+SUPERVISED = {"text.vocabulary", "tokenizer", "augment", "batch.cache_features"}  # options, and sections, that pre-training has no use for
 PREPARED = {f"{name}.{item.name}" for name, section in (("data", Data), ("text", Text)) for item in fields(section)} - TRAINED - SHARED
 SPELLED = {"trainer.num_train_epochs": "epochs", "trainer.max_steps": "max_steps"}  # as the command line has it

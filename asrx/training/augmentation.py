@@ -4,25 +4,47 @@ so that a resumed training hears the very same audio."""
 import numpy as np
 
 from ..config import Augment
-from ..recognizer.audio import SAMPLE_RATE
+from . import acoustics, codecs, sounds
 
 SPEED_STEP = 0.01  # speeds are multiples of it: the resampler's kernels are few
 
 
-def generator(seed: int, epoch: int, utterance: int) -> np.random.Generator:
+def generator(*seed: int) -> np.random.Generator:
     """The random numbers of one utterance in one epoch."""
-    return np.random.default_rng((seed, epoch, utterance))
+    return np.random.default_rng(seed)
 
 
-def augment(samples: np.ndarray, options: Augment, random: np.random.Generator) -> np.ndarray:
-    """Speed, noise and gain, in this order, on float32 samples (full scale 1). Speed changes the length."""
-    if options.speed:
-        samples = change_speed(samples, 1 + random.uniform(-options.speed, options.speed))
-    if options.noise_probability and random.random() < options.noise_probability:
-        samples = add_noise(samples, random.uniform(*options.noise_snr), random)
-    if options.gain:
-        samples = samples * np.float32(10 ** (random.uniform(-options.gain, options.gain) / 20))
-    return samples
+class Augmentation:
+    """Speed, reverberation, noise, codec, missing bands and gain, in this order: the way of speech from a mouth to a file."""
+
+    def __init__(self, options: Augment) -> None:
+        """Raises ConfigError or InputError for folders that cannot be used."""
+        self._options = options
+        self._noises = sounds.opened("augment.noise", options.noise) if options.noise else None
+        self._rooms = sounds.opened("augment.reverb", options.reverb) if options.reverb else None
+
+    def __call__(self, samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Float32 samples (full scale 1) at 16 kHz, shape (time,), changed as the options say. Speed alone changes their number."""
+        options = self._options
+        if options.speed:
+            samples = change_speed(samples, 1 + random.uniform(-options.speed, options.speed))
+        if self._rooms and random.random() < options.reverb_probability:
+            samples = acoustics.reverberate(samples, self._rooms.draw(random))
+        if options.noise_probability and random.random() < options.noise_probability:
+            snr = random.uniform(*options.noise_snr)
+            samples = acoustics.add_noise(samples, self._noise(len(samples), random), snr)
+        if options.codec_probability and random.random() < options.codec_probability:
+            samples = codecs.transmit(samples, options.codecs[int(random.integers(len(options.codecs)))], random)
+        if options.band_probability and random.random() < options.band_probability:
+            samples = acoustics.without_bands(samples, random)
+        if options.gain:
+            samples = samples * np.float32(10 ** (random.uniform(-options.gain, options.gain) / 20))
+        return samples
+
+    def _noise(self, length: int, random: np.random.Generator) -> np.ndarray:
+        if self._noises:
+            return acoustics.stretch(self._noises.draw(random), length, random)
+        return acoustics.coloured_noise(length, random)
 
 
 def change_speed(samples: np.ndarray, factor: float) -> np.ndarray:
@@ -32,13 +54,3 @@ def change_speed(samples: np.ndarray, factor: float) -> np.ndarray:
     steps = round(factor / SPEED_STEP)
     unit = round(1 / SPEED_STEP)
     return samples if steps == unit else soxr.resample(samples, steps, unit, quality="LQ")
-
-
-def add_noise(samples: np.ndarray, snr: float, random: np.random.Generator) -> np.ndarray:
-    """Noise at `snr` dB below the speech; its spectrum falls with 1/f^a, a uniform in 0 (white) to 1 (pink)."""
-    white = np.fft.rfft(random.standard_normal(len(samples)).astype(np.float32))
-    frequencies = np.maximum(np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE), 20.0)
-    noise = np.fft.irfft(white * frequencies ** (-random.uniform(0, 1) / 2), n=len(samples))
-    power = float(np.mean(np.square(samples))) + 1e-12
-    noise *= np.sqrt(power / 10 ** (snr / 10) / (float(np.mean(np.square(noise))) + 1e-12))
-    return samples + noise.astype(np.float32)
