@@ -2,7 +2,8 @@
 
 import logging
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..corpus.shards import PreparedCorpus
 from ..errors import InputError
 from ..files import held, read_json
 from ..models import SCRATCH, Transcriber, loading
-from . import arguments, resume, session
+from . import arguments, preflight, processes, resume, session
 from .material import Material, load_material
 
 log = logging.getLogger("asrx")
@@ -41,28 +42,54 @@ def train(
     name: str | None = None,
     parent: str | None = None,
     reuse: bool = False,
-    minutes: float | None = None,
+    deadline: float | None = None,
+    pruning: Any | None = None,
 ) -> Training:
-    """Train a model on `corpus` in an MLflow run of its own, or go on in the run that `resume_from` names, for at most `minutes`.
+    """Train a model on `corpus` in an MLflow run of its own, or go on in the run that `resume_from` names, until `deadline` (time.monotonic) at the latest.
 
     With `reuse`, a finished run of the very same training is returned instead of being repeated, and an unfinished one continued.
+    `pruning`: the search.pruning.Pruning of a search's trial; a training that it ends is not published.
     Raises InputError, ConfigError or ModelError before any run is opened if this training cannot be.
     """
     arguments.check(options)
+    if not processes.leads():
+        work = partial(_train_and_publish, corpus=corpus, options=options, deadline=deadline)
+        return Training(**processes.assist(partial(load_material, corpus, options), work))
+    result = _lead(corpus, options, resume_from, name, parent, reuse, deadline, pruning)
+    processes.of_first(asdict(result))
+    return result
+
+
+def _lead(
+    corpus: PreparedCorpus,
+    options: Config,
+    resume_from: str | None,
+    name: str | None,
+    parent: str | None,
+    reuse: bool,
+    deadline: float | None,
+    pruning: Any | None,
+) -> Training:
     client = tracking.connect()
     key = resume.training_key(corpus, options)
     if done := resume.finished_run(client, resume_from, key, reuse):
         tracking.nothing_to_do(client, "train", f"Run {done.info.run_id} has finished this training.")
         log.info("run %s has finished this training", done.info.run_id)
+        processes.of_first()
         return _finished(done)
     run_id = resume.run_to_resume(client, "auto" if reuse else resume_from, key)
     family, material = load_material(corpus, options)
+    if not run_id:
+        checked = preflight.of_training(resume.in_language(corpus, options), family, material)
+        checked.announce(whole=parent is None)
     with ExitStack() as stack:
         run = open_run("train", client, run_id, stack, name or _run_name(corpus, options), parent)
         if not run_id:
             describe(run, corpus, options, key, material)
+            checked.keep(run)
         run.watch_system()
-        return _train_and_publish(run, corpus, options, family, material, minutes)
+        processes.open_to_all(run)
+        return _train_and_publish(run, family, material, corpus, options, deadline, pruning)
 
 
 def open_run(kind: str, client: Any, run_id: str | None, stack: ExitStack, name: str, parent: str | None) -> tracking.Run:
@@ -80,7 +107,7 @@ def open_run(kind: str, client: Any, run_id: str | None, stack: ExitStack, name:
 
 def describe(run: tracking.Run, corpus: PreparedCorpus, options: Config, key: str, material: Material) -> None:
     """What a new run was started with."""
-    run.tags({resume.KEY: key, "asrx.corpus": corpus.folder, "asrx.corpus_digest": corpus.digest})
+    run.tags({resume.KEY: key, "asrx.corpus": corpus.folder, "asrx.corpus_digest": corpus.digest, processes.PROCESSES: processes.count()})
     run.configuration(resume.in_language(corpus, options))
     profile = {"utterances": len(material.indices), "hours": round(float(material.seconds.sum()) / 3600, 3), "splits": corpus.meta["splits"]}
     run.dataset(corpus.name, corpus.digest, str(corpus.folder), profile, "training")
@@ -93,23 +120,42 @@ def describe(run: tracking.Run, corpus: PreparedCorpus, options: Config, key: st
 
 
 def _train_and_publish(
-    run: tracking.Run, corpus: PreparedCorpus, options: Config, family: Transcriber, material: Material, minutes: float | None
-) -> Training:
+    run: tracking.Run | processes.Assisted,
+    family: Transcriber,
+    material: Material,
+    corpus: PreparedCorpus,
+    options: Config,
+    deadline: float | None,
+    pruning: Any | None = None,
+) -> Training | None:
+    """None in a process beside the first one, which publishes."""
+    from .averaging import BestWeights, average_best
     from .evaluation import Evaluator
 
     evaluator = Evaluator(family, material.validation, options.data.eval_utterances, options.trainer.per_device_eval_batch_size)
-    trainer, recorder = session.make_trainer(run, options, family, material, evaluator, family.join)
-    finished = session.optimize(trainer, run, minutes)
+    count = options.checkpoint.average_best
+    kept = BestWeights(family.model, run.folder / "best_steps", count, evaluator.ranking) if count else None
+    trainer, recorder = session.make_trainer(run, options, family, material, evaluator, family.join, [item for item in (kept, pruning) if item is not None])
+    finished = session.optimize(trainer, run, deadline)
+    pruned = pruning is not None and pruning.pruned_at is not None
+    finished = finished and not pruned
+    if not processes.leads():
+        return None
+    with processes.alone():
+        averaged = average_best(kept, family, evaluator, recorder, run) if kept and finished else ""
     best = read_json(recorder.best / "best.json") or {}
     if finished:
-        uri = _publish(run, corpus, options, material, recorder, best)
+        run.await_server()
+        uri = _publish(run, corpus, options, material, recorder, best, averaged)
         run.text("checkpoints.csv", recorder.ranking(Path(trainer.args.output_dir)))
     else:
-        uri, run.outcome = None, "paused"
+        uri, run.outcome = None, tracking.PRUNED if pruned else tracking.PAUSED
+    if kept and finished:
+        kept.remove()
     return Training(run.id, uri, best.get("wer"), best.get("cer"), best.get("step", 0), trainer.state.global_step, str(recorder.best) if best else None)
 
 
-def _publish(run: tracking.Run, corpus: PreparedCorpus, options: Config, material: Material, recorder: Any, best: dict[str, Any]) -> str:
+def _publish(run: tracking.Run, corpus: PreparedCorpus, options: Config, material: Material, recorder: Any, best: dict[str, Any], averaged: str) -> str:
     """Artifacts that people read, then the best model as a pyfunc."""
     from .plots import plot_training
 
@@ -136,7 +182,7 @@ def _publish(run: tracking.Run, corpus: PreparedCorpus, options: Config, materia
     run.metrics({"best/wer": best["wer"], "best/cer": best["cer"], "best/step": best["step"]}, best["step"])
     run.tags({STEPS: recorder.trainer.state.global_step})
     run.tags({packaging.MODEL_URI: uri})
-    run.note(f"Best model: WER {best['wer']:.2%}, CER {best['cer']:.2%} on {evaluated} validation utterances at step {best['step']:,}. `{uri}`")
+    run.note(f"Best model: WER {best['wer']:.2%}, CER {best['cer']:.2%} on {evaluated} validation utterances at step {best['step']:,}. {averaged} `{uri}`")
     return uri
 
 
