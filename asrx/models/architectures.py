@@ -41,6 +41,13 @@ def feature_extractor(architecture: str) -> Any:
     return SeamlessM4TFeatureExtractor() if SETTINGS[architecture] is FBANK else Wav2Vec2FeatureExtractor(return_attention_mask=True)
 
 
+def check_feature_masks(config: Any) -> None:
+    """ConfigError for masks that are wider than what they hide a part of; transformers finds that out while training."""
+    masked = getattr(config, "apply_spec_augment", False) and getattr(config, "mask_feature_prob", 0) > 0
+    if masked and not 0 < config.mask_feature_length <= config.hidden_size:
+        raise ConfigError(f"model.mask_feature_length={config.mask_feature_length}: must be from 1 to {config.hidden_size}, the model's hidden size")
+
+
 def check_inputs(model: Any, extractor: Any) -> None:
     """ConfigError where the feature extractor does not make what the model hears."""
     if not hears_fbank(extractor):

@@ -80,13 +80,28 @@ def model_inputs(model: Any, feature_extractor: Any, utterances: Sequence[np.nda
 
     Utterances of less than `shortest` samples are filled up with silence, batches of less than `shortest_batch` with padding.
     """
-    filled = [np.pad(samples, (0, max(0, shortest - len(samples)))) for samples in utterances]
-    step = padding_step(model, feature_extractor)
-    if max(map(len, filled)) < shortest_batch:
-        step = -(-shortest_batch // step) * step
     if hears_fbank(feature_extractor):
-        return fbank.batch(feature_extractor, filled, -(-step // fbank.STEP))
+        return fbank_inputs(model, feature_extractor, [fbank_features(feature_extractor, samples, shortest) for samples in utterances], shortest_batch)
+    filled = [np.pad(samples, (0, max(0, shortest - len(samples)))) for samples in utterances]
+    step = _padding_step(model, feature_extractor, max(map(len, filled)), shortest_batch)
     return feature_extractor(filled, sampling_rate=SAMPLE_RATE, padding=True, pad_to_multiple_of=step, return_tensors="pt")
+
+
+def fbank_features(feature_extractor: Any, samples: np.ndarray, shortest: int) -> np.ndarray:
+    """The log-mel features, shape (frames, bands), of an utterance of a model that hears them."""
+    return fbank.features(feature_extractor, np.pad(samples, (0, max(0, shortest - len(samples)))))
+
+
+def fbank_inputs(model: Any, feature_extractor: Any, features: Sequence[np.ndarray], shortest_batch: int = 0) -> Any:
+    """`model_inputs` of utterances whose features are known."""
+    longest = fbank.WINDOW + fbank.STEP * (max(map(len, features)) - 1)  # samples, of which `shortest_batch` is a whole number of frames, too
+    return fbank.stacked(features, feature_extractor, -(-_padding_step(model, feature_extractor, longest, shortest_batch) // fbank.STEP))
+
+
+def _padding_step(model: Any, feature_extractor: Any, longest: int, shortest_batch: int) -> int:
+    """`padding_step`, for a batch of less than `shortest_batch` samples a multiple of it that makes it as long."""
+    step = padding_step(model, feature_extractor)
+    return step if longest >= shortest_batch else -(-shortest_batch // step) * step
 
 
 class CtcRecognizer:

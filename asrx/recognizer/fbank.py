@@ -23,16 +23,25 @@ def batch(extractor: Any, waveforms: Sequence[np.ndarray], multiple: int) -> Any
 
     `input_features`: (batch, frames / stride, mel bands x stride), each band with mean 0 and variance 1; `attention_mask`: (batch, frames / stride).
     """
+    return stacked([features(extractor, waveform) for waveform in waveforms], extractor, multiple)
+
+
+def features(extractor: Any, waveform: np.ndarray) -> np.ndarray:
+    """Of one waveform, as above, before frames are stacked: (frames, bands), float32."""
+    return _normalised(_log_mel(extractor, waveform))
+
+
+def stacked(frames: Sequence[np.ndarray], extractor: Any, multiple: int) -> Any:
+    """`batch` of what `features` made of each waveform."""
     from transformers import BatchFeature
 
-    normalised = [_normalised(_log_mel(extractor, waveform)) for waveform in waveforms]
     padded = extractor.pad(
-        BatchFeature({"input_features": normalised}), padding=True, pad_to_multiple_of=multiple, return_attention_mask=True, return_tensors="pt"
+        BatchFeature({"input_features": list(frames)}), padding=True, pad_to_multiple_of=multiple, return_attention_mask=True, return_tensors="pt"
     )
-    features, mask, stride = padded["input_features"], padded["attention_mask"], extractor.stride
-    whole = features.shape[1] // stride
-    stacked = features[:, : whole * stride].reshape(len(features), whole, features.shape[2] * stride)
-    return BatchFeature({"input_features": stacked, "attention_mask": mask[:, stride - 1 : whole * stride : stride]})
+    values, mask, stride = padded["input_features"], padded["attention_mask"], extractor.stride
+    whole = values.shape[1] // stride
+    side_by_side = values[:, : whole * stride].reshape(len(values), whole, values.shape[2] * stride)
+    return BatchFeature({"input_features": side_by_side, "attention_mask": mask[:, stride - 1 : whole * stride : stride]})
 
 
 def _log_mel(extractor: Any, waveform: np.ndarray) -> np.ndarray:
