@@ -1,11 +1,8 @@
 """Replicate: the same training on several samples of so many minutes, for a WER with its spread. Goes on where it was stopped."""
 
 import hashlib
-import io
 import logging
-from collections.abc import Sequence
 from contextlib import ExitStack
-from csv import DictWriter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,8 @@ from .errors import ConfigError, InputError
 from .files import read_json, write_json
 from .options import LARGEST_SEED
 from .scoring.evaluate import evaluate
-from .training import request, sampling
+from .tables import csv_of
+from .training import processes, request, sampling
 from .training.replicates import CONFIDENCE, Replicate, Spread, by_sample, plot_replicates, spread
 from .training.resume import KEY, training_key
 from .training.train import Training, open_run, train
@@ -64,6 +62,7 @@ def replicate(
     Without a held-out table the built-in corpus has its own, and another corpus's models are judged by their validation WER. Finished
     trainings and evaluations are reused. Raises ConfigError or InputError before anything is trained if this replication cannot be.
     """
+    processes.only_one(KIND)
     chosen = request.configured(recipe, options, overrides)
     _check(chosen, seeds)
     request.check(chosen)
@@ -180,20 +179,12 @@ def _result(run_id: str, chosen: Config, judge: Judge, found: list[Replicate], s
 
 
 def _publish(run: tracking.Run, result: Replication, corpus: PreparedCorpus) -> None:
-    run.text("replicates.csv", _csv(result.replicates))
+    run.text("replicates.csv", csv_of([asdict(item) for item in result.replicates]))
     plot = run.folder / "replicates.png"
     plot_replicates(result.replicates, result.wer, plot, f"{result.minutes:g} min of {corpus.name}, measured on {result.measured_on}")
     run.artifact(plot)
     run.note(headline(result))
     write_json(run.folder / RESULTS, [asdict(item) for item in result.replicates])
-
-
-def _csv(replicates: Sequence[Replicate]) -> str:
-    buffer = io.StringIO()
-    writer = DictWriter(buffer, list(asdict(replicates[0])), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(item) for item in replicates)
-    return buffer.getvalue()
 
 
 def headline(result: Replication) -> str:

@@ -1,7 +1,5 @@
 """The same audio twice, and what the held-out utterances share with training."""
 
-import csv
-import io
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..files import write_text
+from ..tables import csv_text
 from .shards import PreparedCorpus, Split, batches_of
 from .splits import SPLITS, TEST, TRAIN, VALIDATION
 
@@ -102,8 +101,4 @@ def _hash(text: str) -> int:
 
 
 def _write(path: Path, rows: list[tuple[Any, ...]]) -> None:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["kind", "held_out", "value", "held_out_utterances", "training_utterances"])
-    writer.writerows(rows)
-    write_text(path, buffer.getvalue())
+    write_text(path, csv_text(["kind", "held_out", "value", "held_out_utterances", "training_utterances"], rows))

@@ -9,10 +9,10 @@ from .. import packaging, tracking
 from ..config import Gate
 from ..corpus.prepare import Source
 from ..errors import InputError, RegistryError
-from ..scoring.evaluate import as_csv
 from ..scoring.scored_models import ScoredModel, open_model
 from ..scoring.significance import PairedDifference, paired_difference
 from ..scoring.transcribe import Transcription, transcribe
+from ..tables import csv_of
 from ..text import SCORE_NORMALIZER
 from . import versions
 from .versions import BASELINE, CANDIDATE, CHAMPION, PREVIOUS
@@ -201,7 +201,7 @@ def _record(run: tracking.Run, decision: Decision, new: Transcription, old: Tran
     profile = {"utterances": decision.utterances, "words": decision.words}
     run.dataset("held-out", decision.held_out_digest, run.client.get_run(run.id).data.params["asrx.csv"], profile, "evaluation")
     run.text(DECISION_FILE, json.dumps(asdict(decision), indent=2, ensure_ascii=False) + "\n")
-    run.text("utterances.csv", as_csv(_side_by_side(new, old)))
+    run.text("utterances.csv", csv_of(_side_by_side(new, old)))
     run.tags({"asrx.decision": decision.outcome})
     run.note(f"**{decision.outcome}**: {decision.reason}")
 

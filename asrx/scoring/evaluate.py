@@ -1,7 +1,5 @@
 """Evaluate: one model on a held-out table, as an MLflow run."""
 
-import csv
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from .. import packaging, tracking
 from ..corpus.prepare import Source
 from ..files import write_text
 from ..hallucination import explain
+from ..tables import csv_of
 from ..text import SCORE_NORMALIZER
 from .scored_models import open_model
 from .transcribe import Transcription, transcribe
@@ -93,8 +92,8 @@ def tables(result: Transcription, scores: Scores) -> dict[str, str]:
     rows = utterance_rows(result)
     worst = sorted(rows, key=lambda row: (-row["errors"], -row["errors"] / max(1, row["words"]), row["id"]))[:WORST]
     return {
-        "utterances.csv": as_csv(rows),
-        "worst_utterances.csv": as_csv([row for row in worst if row["errors"] or row["error"]], list(rows[0])),
+        "utterances.csv": csv_of(rows),
+        "worst_utterances.csv": csv_of([row for row in worst if row["errors"] or row["error"]], list(rows[0])),
         "scores.json": json.dumps(scores.__dict__, indent=2, ensure_ascii=False) + "\n",
     }
 
@@ -110,12 +109,3 @@ def utterance_rows(result: Transcription) -> list[dict[str, Any]]:
         }
         for item, counts in zip(result.heard, result.counts, strict=True)
     ]  # fmt: skip
-
-
-def as_csv(rows: list[dict[str, Any]], columns: list[str] | None = None) -> str:
-    """Rows as CSV text with a header."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns or list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()

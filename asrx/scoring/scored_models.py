@@ -21,6 +21,7 @@ class ScoredModel:
     name: str
     recognizer: Any
     digest: str  # of weights, configuration and vocabulary
+    folder: Path  # as transformers saved it
     trained_on: set[str]  # digest prefixes of its training audio
 
 
@@ -67,7 +68,7 @@ def from_folder(folder: Path, name: str) -> ScoredModel:
     loading.quiet_transformers()
     loading.tokenizer(folder, {})
     ready = loading.quietly(lambda: recognizer.load(folder), name)
-    return ScoredModel(name, ready, packaging.model_digest(folder), packaging.trained_on(folder))
+    return ScoredModel(name, ready, packaging.model_digest(folder), folder, packaging.trained_on(folder))
 
 
 def run_model_uri(client: Any, run_id: str) -> str:
@@ -106,4 +107,4 @@ def _from_pyfunc(uri: str, name: str) -> ScoredModel:
     if not hasattr(model, "recognizer"):
         raise ModelError(f"the model {name} was not logged by asrx; give its transformers folder or hub id instead")
     folder = Path(model.folder)
-    return ScoredModel(name, model.recognizer, packaging.model_digest(folder), packaging.trained_on(folder))
+    return ScoredModel(name, model.recognizer, packaging.model_digest(folder), folder, packaging.trained_on(folder))

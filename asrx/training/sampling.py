@@ -1,18 +1,55 @@
-"""Which utterances of a corpus are trained on: all, a share, or so many minutes with balanced speakers."""
+"""Which utterances of a corpus are trained on: all but those left out, a share of them, or so many minutes with balanced speakers."""
 
+import csv
+import hashlib
 import heapq
+import logging
 
 import numpy as np
 
+from .. import tracking
 from ..config import Data
 from ..corpus.shards import Split
 from ..errors import InputError
 
+log = logging.getLogger("asrx")
+
 
 def chosen(split: Split, options: Data) -> np.ndarray:
-    """Indices into `split`, in corpus order: what `data.minutes` draws from what `data.fraction` leaves."""
+    """Indices into `split`, in corpus order: what `data.minutes` draws from what `data.exclude` and `data.fraction` leave."""
     pool = _fraction(len(split), options)
+    if options.exclude:
+        pool = _without(split, pool, options.exclude)
     return minutes(split, pool, options.minutes, options.seed, options.sample) if options.minutes else pool
+
+
+def excluded(file: str) -> list[str]:
+    """The ids in a file: of the column `id` of a CSV, or one on each line. InputError for a file that cannot be read."""
+    try:
+        with tracking.user_path(file).open(encoding="utf-8-sig", newline="") as lines:
+            rows = [row for row in csv.reader(lines) if row]
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise InputError(f"data.exclude={file}: cannot be read ({error}); give a CSV with a column id, or a text file with one id on each line") from None
+    header = rows[0] if rows else []
+    if "id" in header:
+        return [row[header.index("id")] for row in rows[1:] if len(row) > header.index("id")]
+    if any(len(row) > 1 for row in rows):
+        raise InputError(f"data.exclude={file}: has no column id; it has {', '.join(header)}")
+    return [row[0].strip() for row in rows]
+
+
+def content(file: str | None) -> str | None:
+    """Equal for files that list the same ids, wherever they lie; None without a file."""
+    return file and hashlib.sha256("\n".join(sorted(set(excluded(file)))).encode()).hexdigest()[:16]
+
+
+def _without(split: Split, pool: np.ndarray, file: str) -> np.ndarray:
+    listed, ids = set(excluded(file)), split.column("id")
+    kept = np.array([ids[index] not in listed for index in pool], bool)
+    log.info("%s of %s training utterances are left out: data.exclude names them", f"{int((~kept).sum()):,}", f"{len(pool):,}")
+    if listed and kept.all():
+        log.warning("none of the %s ids in %s is a training utterance of this corpus", f"{len(listed):,}", file)
+    return pool[kept]
 
 
 def _fraction(count: int, options: Data) -> np.ndarray:
