@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from .stores import tracking_uri
+from .training.processes import going_on
 
 SHARED = (("speakers", "speakers on both sides"), ("sentences", "held-out utterances with a sentence of train"))  # of corpus.json's leakage
+
+LISTED = 10  # suspect transcripts on a terminal; the table has all
+COLUMN = 40  # characters of a transcript
 
 
 def per_cent(rate: float | None) -> str:
@@ -56,7 +60,7 @@ def training(result: Any) -> str:
         rows = [("steps", f"{result.steps:,}"), *evaluated, ("run", result.run_id)]
     title, following = "Best model, on the validation set", f"asrx register --run {result.run_id}"
     if not finished:
-        title, following = "Paused: this session is over, the training is not", f"asrx train --resume {result.run_id}"
+        title, following = "Paused: this session is over, the training is not", going_on("train", result.run_id)
     return "\n".join([title, table(rows), "", next_commands(following, ui())])
 
 
@@ -66,7 +70,7 @@ def pretraining(result: Any) -> str:
                 ("accuracy", per_cent(result.accuracy))] if result.loss is not None else []  # fmt: skip
     rows = [*measured, ("steps", f"{result.steps:,}"), ("run", result.run_id)]
     if result.folder is None:
-        following = next_commands(f"asrx pretrain --resume {result.run_id}    # or the same command again", ui())
+        following = next_commands(f"{going_on('pretrain', result.run_id)}    # or the same command again", ui())
         return "\n".join([f"Paused{'; so far, on the validation set' if measured else ''}", table(rows), "", following])
     following = next_commands(f"asrx train --model {result.folder} --data CORPUS    # fine-tune it", ui())
     return "\n".join(["Pre-trained model, on the validation set", table([*rows, ("folder", result.folder)]), "", following])
@@ -82,6 +86,51 @@ def replication(result: Any) -> str:
         figures.append((name, per_cent(rate.mean), points(rate.std), interval, *((points(rate.std_seeds),) if result.seeds > 1 else ())))
     title = f"{result.samples} x {result.minutes:g} min, measured on {result.measured_on}{' (standing, nothing left to train)' if result.standing else ''}"
     return "\n".join([title, table(trainings), "", table(figures), f"  run {result.run_id}", "", next_commands(ui())])
+
+
+def synced(told: Sequence[Any]) -> str:
+    """What MLflow was told of each run."""
+    lines = []
+    for item in told:
+        parts = [f"{item.points:,} points", *([f"{item.artifacts} artifacts"] if item.artifacts else []),
+                 *([f"checkpoint-{item.checkpoint}"] if item.checkpoint is not None else []),
+                 *([f"that it is {item.outcome}"] if item.outcome else [])]  # fmt: skip
+        lines.append(f"run {item.run_id}: {item.left_alone or ', '.join(parts)}")
+    following = [item.way_on for item in told if item.way_on]
+    return "\n".join([*(lines or ["MLflow has heard everything of the runs on this machine"]), *(["", next_commands(*following)] if following else [])])
+
+
+def search(result: Any) -> str:
+    """The best trial of a search, and how many there were."""
+    counts = [(result.count(state), state) for state in ("finished", "pruned", "failed", "running")]
+    told = ", ".join(f"{count} {state}" for count, state in counts if count)
+    title = f"Study {result.study}: {told or 'no trial yet'}, of {result.asked}{' (standing, nothing left to train)' if result.standing else ''}"
+    again = [] if result.count("finished") + result.count("pruned") + result.count("failed") >= result.asked else ["the same command goes on"]
+    if not result.best:
+        return "\n".join([title, f"  database: {result.database}", f"  run {result.run_id}", "", next_commands(*again, ui())])
+    rows = [("WER", per_cent(result.best.wer)), *result.best.options.items(), ("trial", result.best.trial), ("run", result.best.run_id),
+            ("recipe", result.recipe or "best.yaml of the search's run"), ("search", f"run {result.run_id}"), ("database", result.database)]  # fmt: skip
+    repeat = [f"asrx train --data {result.corpus} --recipe {result.recipe} --epochs N    # longer"] if result.recipe else []
+    return "\n".join([title, table(rows), "", next_commands(*again, f"asrx register --run {result.best.run_id}", *repeat, ui())])
+
+
+def inspection(result: Any) -> str:
+    """The transcripts that look wrong, the worst first."""
+    rows = [("id", "loss", "CER", "transcript", "the model hears")]
+    rows += [(row.id, "–" if row.loss is None else f"{row.loss:.2f}", per_cent(row.cer), clipped(row.transcript), clipped(row.hypothesis))
+             for row in result.suspects[:LISTED]]  # fmt: skip
+    heard = f"  the model was trained on {result.trained_on:,} of these recordings and may have learned wrong transcripts by heart"
+    known = [heard] if result.trained_on else []
+    counted = f"{len(result.suspects):,} of {result.utterances:,} transcripts of {result.split}"
+    title = f"{counted} look wrong to {result.model} (its WER there: {per_cent(result.wer)})"
+    listed = [table(rows)] if result.suspects else []
+    following = next_commands(f"asrx train --data {result.corpus} data.exclude={result.table}    # once the rows that are right are taken out of it")
+    return "\n".join([title, *listed, *known, f"  listen: {result.page}", *(["", following] if result.suspects else [])])
+
+
+def clipped(text: str) -> str:
+    """As much of a text as fits into a column."""
+    return text if len(text) <= COLUMN else f"{text[: COLUMN - 1]}…"
 
 
 def scores(result: Any, name: str) -> str:

@@ -13,7 +13,7 @@ from asrx.cli import cli
 from asrx.errors import ConfigError
 
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))
-ENTRY_POINTS = ("main", "prepare", "train", "pretrain", "replicate", "evaluate", "register", "compare")
+ENTRY_POINTS = ("main", "prepare", "train", "pretrain", "replicate", "search", "sync", "evaluate", "register", "compare")
 NOT_FOR_PROJECTS = {"json", "debug", "help"}
 
 

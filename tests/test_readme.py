@@ -12,9 +12,11 @@ from asrx.cli import cli
 from asrx.config import recipe_names, resolve
 from asrx.corpus.layouts import LAYOUTS
 from asrx.corpus.rules import RULES
+from asrx.search.space import split
 
 ROOT = Path(__file__).parents[1]
-LINES = [line.strip() for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("    ")]
+TEXT = re.sub(r"\\\n\s+", "", (ROOT / "README.md").read_text(encoding="utf-8"))  # lines that go on are one
+LINES = [line.strip() for line in TEXT.splitlines() if line.startswith("    ")]
 ASRX = [line for line in LINES if line.startswith("asrx ")]
 PROJECT = [line for line in LINES if line.startswith("mlflow run ")]
 
@@ -33,8 +35,9 @@ def test_command_line(line):
     name, *arguments = words(line)
     with click.Context(cli) as parent:
         context = cli.commands[name].make_context(name, arguments, parent=parent)
-    assignments = context.params.get("assignments") or ()
-    resolve(overrides=assignments)
+    fixed, dimensions = split(context.params.get("assignments") or ())
+    assert bool(dimensions) == (name == "search")
+    resolve(overrides=[*fixed, *(dimension.ends[0] for dimension in dimensions)])
 
 
 @pytest.mark.parametrize("line", PROJECT)

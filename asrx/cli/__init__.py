@@ -14,11 +14,12 @@ import click
 from .. import __version__
 from ..errors import AsrxError
 from . import corpora, registry, training
+from .shared import MISUSE
 
-INTERRUPTED, MISUSE = 130, 2  # exit statuses
+INTERRUPTED = 130  # exit status
 COMMANDS = (
     corpora.main_command, corpora.prepare, corpora.recipes,
-    training.train, training.pretrain, training.replicate,
+    training.train, training.pretrain, training.replicate, training.search, training.sync, training.inspect,
     registry.evaluate, registry.register, registry.compare, registry.transcribe,
 )  # fmt: skip
 QUIET = {  # of the libraries, read when they are imported
@@ -29,6 +30,7 @@ QUIET = {  # of the libraries, read when they are imported
     "TRANSFORMERS_VERBOSITY": "error",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "MPLBACKEND": "Agg",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
 
 
@@ -55,9 +57,7 @@ def main() -> None:
     _set_up()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: runs are closed, nothing is half-written
     try:
-        cli.main(prog_name="asrx", standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        sys.exit(cli.main(prog_name="asrx", standalone_mode=False))
     except click.ClickException as error:
         _fail(error.format_message() + (f" (see {error.ctx.command_path} --help)" if getattr(error, "ctx", None) else ""))
     except (click.Abort, KeyboardInterrupt):
@@ -102,6 +102,7 @@ def _set_up() -> None:
     """
     logging.basicConfig(level=logging.WARNING, format="asrx: %(message)s", stream=sys.stderr)
     logging.getLogger("asrx").setLevel(logging.INFO)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # where it is installed, it tells of kernels for other models
     warnings.showwarning = _show_warning
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

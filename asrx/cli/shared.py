@@ -12,17 +12,20 @@ from ..errors import ConfigError
 
 AUTO, NEVER = "auto", "never"  # words for "not given": MLproject parameters cannot be left out
 MODEL_NAME = "asrx"  # registered model, where none is named
+MISUSE = 2  # exit status of a mistake
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--json` and `--debug` for a command that returns (value, text for people)."""
+    """`--json` and `--debug` for a command that returns (value, text for people), and an exit status where it is not 0."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output, nothing else.")
     @click.option("--debug", is_flag=True, help="Show tracebacks.")
     @wraps(command)
     def wrapped(as_json: bool, debug: bool, **options: Any) -> None:
-        value, text = command(**options)
+        value, text, *status = command(**options)
         click.echo(json.dumps(value, ensure_ascii=False, default=str) if as_json else text)
+        if any(status):
+            raise click.exceptions.Exit(status[0])
 
     return wrapped
 
