@@ -10,6 +10,7 @@ SHARED = (("speakers", "speakers on both sides"), ("sentences", "held-out uttera
 
 LISTED = 10  # suspect transcripts on a terminal; the table has all
 COLUMN = 40  # characters of a transcript
+USELESS = 0.6  # WER of a judge above which its verdict means nothing
 
 
 def per_cent(rate: float | None) -> str:
@@ -121,6 +122,8 @@ def inspection(result: Any) -> str:
              for row in result.suspects[:LISTED]]  # fmt: skip
     heard = f"  the model was trained on {result.trained_on:,} of these recordings and may have learned wrong transcripts by heart"
     known = [heard] if result.trained_on else []
+    if result.wer is None or result.wer > USELESS:
+        known.append("  a model that hears so little right cannot tell which transcripts are wrong: take a better one")
     counted = f"{len(result.suspects):,} of {result.utterances:,} transcripts of {result.split}"
     title = f"{counted} look wrong to {result.model} (its WER there: {per_cent(result.wer)})"
     listed = [table(rows)] if result.suspects else []

@@ -261,7 +261,7 @@ def find_run(client: Any, run_id: str) -> Any:
         moved = found.data.tags.get(MOVED)
         return client.get_run(moved) if moved else found
     except MlflowException:
-        raise TrackingError(f"there is no run {run_id} in {tracking_uri()}; `mlflow ui` or `asrx register --run latest` know the runs") from None
+        raise TrackingError(f"there is no run {run_id} in {tracking_uri()}; `mlflow ui` shows the runs") from None
 
 
 def latest_run(client: Any, filter_string: str) -> Any | None:

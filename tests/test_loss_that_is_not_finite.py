@@ -64,7 +64,7 @@ def test_the_third_time_ends_the_training_with_its_last_good_state(tmp_path: Pat
     def spoil(item: Item, waveform: np.ndarray) -> np.ndarray:
         return spoiling(*range(item.epoch + 1))(item, waveform)
 
-    with pytest.raises(InputError, match=r"third time, at step 5: look at audio and transcript of u0, u1, u2 \(skipped.csv\); --resume goes on"):
+    with pytest.raises(InputError, match=r"third time, at step 5: look at audio and transcript of u0, u1, u2 \(skipped.csv\); --resume \S+ goes on"):
         train(tmp_path, spoil=spoil)
     checkpoint = last_checkpoint(tmp_path / "checkpoints")
     assert checkpoint.name == "checkpoint-4"
@@ -81,6 +81,21 @@ def test_weights_that_run_away_are_not_blamed_on_the_utterances(tmp_path: Path, 
         made.train()
     assert [step for step, _ in said.sentences] == [3, 4, 5] and all("this step is left out" in sentence for _, sentence in said.sentences)
     assert_finite(made)
+
+
+def test_utterances_are_not_blamed_where_sound_ones_have_become_as_bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, said = trainer(tmp_path, spoil=spoiling(3, epoch=1))
+    compute = made.compute_loss
+    monkeypatch.setattr(made, "compute_loss", lambda *given, **named: compute(*given, **named) * (1_000 if made.state.global_step >= 2 else 1))
+    with pytest.raises(ModelError, match="the weights have run away; start anew with a lower"):
+        made.train()
+    assert len(said.sentences) == 3 and all("this step is left out" in sentence for _, sentence in said.sentences)
+
+
+def test_of_two_joined_utterances_the_sound_one_stays(tmp_path: Path) -> None:
+    made, _ = trainer(tmp_path, spoil=spoiling(3))
+    assert made._blamed(made.model, Item(0, 1, 3)) == made._blamed(made.model, Item(0, 3, 1)) == made._blamed(made.model, Item(0, 3, 3)) == ["u3"]
+    assert made._blamed(made.model, Item(0, 1, 2)) == ["u1", "u2"]
 
 
 def test_a_gradient_that_is_not_finite_leaves_its_step_out(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_resumed_run_is_divided_from_the_same_step_on(tmp_path: Path, monkeypa
 
 def test_a_single_utterance_that_does_not_fit_is_named(tmp_path: Path, limited: Any) -> None:
     limited(0.9)
-    with pytest.raises(ModelError, match="one utterance alone, u5 of 1.0 s: lower data.max_seconds"):
+    with pytest.raises(ModelError, match="one utterance alone, u5 of 1.0 s: prepare the corpus with a lower data.max_seconds"):
         train(tmp_path)
 
 

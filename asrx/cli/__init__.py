@@ -69,7 +69,7 @@ def main() -> None:
         if "--debug" in sys.argv or not _disk_full(error):
             raise
         where = f" ({error.filename})" if getattr(error, "filename", None) else ""
-        _fail(f"the disk is full{where}: free some space, or set ASRX_HOME to another disk, and run the command again")
+        _fail(f"the disk is full{where}: free some space, or set ASRX_HOME to another disk, and run the command again; a training goes on with --resume")
 
 
 def _fail(message: str) -> None:

@@ -125,7 +125,7 @@ class Trials:
     def _tell(self, trial: Trial, wer: float) -> None:
         done = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         best = min((other.value for other in done), default=wer)
-        beside = "the best so far" if wer <= best else f"the best so far has {100 * best:.2f} %"
+        beside = "the best so far" if not done or wer < best else f"the best so far has {100 * best:.2f} %"
         log.info("trial %d: WER %.2f %%, %s", trial.number, 100 * wer, beside)
 
     def _frozen(self, trial: Trial) -> FrozenTrial:

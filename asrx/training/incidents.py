@@ -67,6 +67,11 @@ class Incidents:
         """How many are left out by a step."""
         return len({name for entry in self.left_out if entry.step <= step for name in entry.ids})
 
+    @property
+    def resume(self) -> str:
+        """The option that goes on with the run."""
+        return f"--resume {self._folder.name}" if self._folder else "--resume"
+
     def ids(self, item: Item) -> list[str]:
         """Of the utterance, and of the one that it is followed by."""
         return [self._ids[index] if self._ids else str(index) for index in (item.index, item.partner) if index is not None]

@@ -191,9 +191,9 @@ def _own_corpus_and_options(kind: str, run_id: str, data: str | None, has_option
     own = resolve(processes.of_first(str(resuming.options_file(client, run)) if processes.leads() else None))
     corpus = PreparedCorpus.open(tracking.user_path(data)) if data else _corpus_of(run, own)
     arguments.check(chosen)  # which types what YAML took for text, as it was when the run was started
-    for given, what in ((own, "corpus"), (chosen if has_options else own, "options")):
+    for given, what in ((own, "another corpus"), (chosen if has_options else own, "other options")):
         if resuming.training_key(corpus, given) != run.data.tags.get(resuming.KEY):
-            raise ConfigError(f"run {run_id} was started with another {what}: a resumed run goes on with its own; leave --data, --recipe and overrides out")
+            raise ConfigError(f"run {run_id} was started with {what}: a resumed run goes on with its own; leave --data, --recipe and overrides out")
     return corpus, own, run.info.run_id
 
 

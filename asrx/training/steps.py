@@ -1,8 +1,9 @@
 """Optimizer steps that are taken again from their beginning, in smaller pieces when memory runs out, without some utterances when something is not finite."""
 
 import math
+import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from .notices import Tells
 
 COLLAPSED = 1.0  # scale of float16's losses below which it is not the scale that makes gradients overflow
 NAMED = 8  # utterances in a sentence
+LOST = 3.0  # times the loss at the beginning; where sound utterances lose more, the weights have run away
+GROWN = 10.0  # times as large as at the beginning; so have weights that are larger
 ORDINALS = {3: "third", 6: "sixth", 9: "ninth"}
 
 
@@ -52,9 +55,13 @@ class RepeatableSteps(Trainer):
         self._details: dict[str, tuple[Any, int]] = {}
         self._step = Step([], [])
         self._has_collapsed = False
+        self._first_loss: Any = None
+        self._first_size: Any = None
 
     def get_batch_samples(self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: torch.device) -> tuple[list[dict[str, Any]], float]:
         """The micro-batches of the next optimizer step, and the weight of what is learnt from them."""
+        if self._first_size is None:
+            self._first_size = self._size()
         batches = list(islice(epoch_iterator, num_batches))
         first = self.state.global_step * self.args.gradient_accumulation_steps
         self._step = Step(batches, self._items[first : first + len(batches)])
@@ -72,6 +79,8 @@ class RepeatableSteps(Trainer):
             loss = self._again(model)
         else:
             step.loss = step.loss + loss
+        if self._first_loss is None and step.begun == len(step.batches):
+            self._first_loss = step.loss
         return self._finished_in_half(model, loss) if self._is_scaled and step.begun == len(step.batches) else loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
@@ -168,9 +177,10 @@ class RepeatableSteps(Trainer):
         if processes.count() > 1:
             raise ModelError(f"{found}: several processes cannot divide it; lower batch.seconds or trainer.per_device_train_batch_size")
         if len(items) == 1:
-            names = " and ".join(self._incidents.ids(items[0]))
+            names = " and ".join(self._names(items))
+            shorter = "set augment.concatenate=0" if items[0].partner is not None else "prepare the corpus with a lower data.max_seconds"
             raise ModelError(
-                f"memory ran out with one utterance alone, {names} of {seconds:.1f} s: lower data.max_seconds, "
+                f"memory ran out with one utterance alone, {names} of {seconds:.1f} s: {shorter}, "
                 "set trainer.gradient_checkpointing=true or trainer.bf16=true, or take a smaller model"
             )
         number = 2 * self._incidents.pieces(done)
@@ -182,9 +192,9 @@ class RepeatableSteps(Trainer):
         """The loss of the step, taken again without the utterances that are to blame for what is not finite; without any, if that cannot be said."""
         step = self._step
         everyone = [items[row] for items, rows in zip(step.items, step.kept) for row in rows if items[row].counts]
-        culprits = [] if processes.count() > 1 else self._culprits(model)
+        culprits, names = ([], []) if processes.count() > 1 else self._culprits(model)
         if culprits and (len(culprits) < len(everyone) or len(everyone) == 1):
-            self._leave_out(self._names(culprits), "loss or gradient not finite", False)
+            self._leave_out(names, "loss or gradient not finite", False)
             loss = self._taken_again(model)
         else:
             loss = torch.tensor(math.nan)
@@ -197,31 +207,54 @@ class RepeatableSteps(Trainer):
         return loss
 
     def _names(self, items: Sequence[Item]) -> list[str]:
-        return [name for item in items for name in self._incidents.ids(item)]
+        return list(dict.fromkeys(name for item in items for name in self._incidents.ids(item)))
 
     def _counted(self) -> dict[str, float]:
         """Curves of what has happened so far; none as long as nothing has."""
         skipped, pieces = self._incidents.utterances(self.state.global_step), self._incidents.pieces(self.state.global_step)
         return {**({"train_skipped_utterances": skipped} if skipped else {}), **({"train_micro_batch_pieces": pieces} if pieces > 1 else {})}
 
-    def _culprits(self, model: Any) -> list[Item]:
-        """Those whose loss or gradient is not finite when they are alone, without dropout."""
+    def _culprits(self, model: Any) -> tuple[list[Item], list[str]]:
+        """Items that are not finite when they are alone, without dropout, and the utterances to blame; none where the weights have run away."""
         step = self._step
         self._restart(model)
         model.eval()
         alone = [(items[row], self._family.select(batch, [row])) for batch, items, kept in zip(step.batches, step.items, step.kept) for row in kept]
-        found = [item for item, piece in alone if not self._is_finite(model, self._prepare_inputs(piece))]
+        losses = [self._loss_alone(model, piece) for _, piece in alone]
+        found = [item for (item, _), loss in zip(alone, losses) if not math.isfinite(loss)]
+        names = [name for item in found for name in self._blamed(model, item)]
         model.train()
-        return found
+        sound = [loss for loss in losses if math.isfinite(loss)]
+        return ([], []) if self._have_run_away(sound) else (found, list(dict.fromkeys(names)))
 
-    def _is_finite(self, model: Any, piece: dict[str, Any]) -> bool:
+    def _have_run_away(self, sound: list[float]) -> bool:
+        """Whether it is the weights that are at fault; `sound`: finite losses of utterances of the step."""
+        beginning = next((entry["loss"] for entry in self.state.log_history if "loss" in entry), self._first_loss)
+        lost = sound and beginning is not None and statistics.median(sound) > LOST * float(beginning)
+        return bool(lost) or float(self._size()) > GROWN * float(self._first_size)
+
+    def _size(self) -> torch.Tensor:
+        """Root mean square of the weights that are trained."""
+        with torch.no_grad():
+            trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+            return torch.nn.utils.get_total_norm(trained) / math.sqrt(sum(parameter.numel() for parameter in trained))
+
+    def _blamed(self, model: Any, item: Item) -> list[str]:
+        """Of two utterances that were joined the one that is not finite by itself; both if neither is."""
+        if item.partner is None:
+            return self._incidents.ids(item)
+        halves = [replace(item, partner=None), replace(item, index=item.partner, partner=None)]
+        guilty = [half for half in halves if not math.isfinite(self._loss_alone(model, self._collate([self.train_dataset[half]])))]
+        return self._names(guilty or [item])
+
+    def _loss_alone(self, model: Any, piece: dict[str, Any]) -> float:
+        """The loss of a piece; not a number where its gradient is not finite."""
         model.zero_grad()
         with self.compute_loss_context_manager():
-            loss = self.compute_loss(model, piece)
-        if not math.isfinite(float(loss.detach())):
-            return False
-        loss.backward()
-        return math.isfinite(float(self._norm()))
+            loss = self.compute_loss(model, self._prepare_inputs(piece))
+        if math.isfinite(float(loss.detach())):
+            loss.backward()
+        return float(loss.detach()) if math.isfinite(float(self._norm())) else math.nan
 
     def _norm(self) -> Any:
         return torch.nn.utils.get_total_norm([parameter.grad for parameter in self.model.parameters() if parameter.grad is not None])
@@ -254,7 +287,7 @@ class RepeatableSteps(Trainer):
         raise self._complaint(done + 1)
 
     def _complaint(self, step: int) -> AsrxError:
-        names = dict.fromkeys(name for entry in self._incidents.left_out if not entry.whole_step for name in entry.ids)
+        names = dict.fromkeys(name for entry in self._incidents.left_out[-TOLERATED:] if not entry.whole_step for name in entry.ids)
         found = f"loss or gradient was not finite for the {ORDINALS.get(self._incidents.times(), f'{self._incidents.times()}th')} time, at step {step}"
         if not names:
             return ModelError(
@@ -262,4 +295,7 @@ class RepeatableSteps(Trainer):
                 "trainer.warmup_steps, trainer.max_grad_norm=1, or without half precision"
             )
         shown = ", ".join(list(names)[-NAMED:])
-        return InputError(f"{found}: look at audio and transcript of {shown} (skipped.csv); --resume goes on without them from the last good state")
+        return InputError(
+            f"{found}: look at audio and transcript of {shown} (skipped.csv); {self._incidents.resume} goes on without them from the last good state. "
+            "If they are sound the weights run away: start anew with a lower trainer.learning_rate or a longer trainer.warmup_steps"
+        )

@@ -102,6 +102,7 @@ def open_run(kind: str, client: Any, run_id: str | None, stack: ExitStack, name:
     run = stack.enter_context(tracking.run(kind, name, client, run_id, parent))
     if not run_id:
         stack.enter_context(held(run.folder))
+        log.info("run %s; if it is cut off: %s", run.id, processes.going_on(kind, run.id))
     return run
 
 
