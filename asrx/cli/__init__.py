@@ -1,6 +1,7 @@
 """The command line: one command per entry point. Parse, call one function, print. Heavy imports wait for the command."""
 
 import errno
+import gc
 import json
 import logging
 import os
@@ -70,6 +71,9 @@ def main() -> None:
             raise
         where = f" ({error.filename})" if getattr(error, "filename", None) else ""
         _fail(f"the disk is full{where}: free some space, or set ASRX_HOME to another disk, and run the command again; a training goes on with --resume")
+
+    finally:
+        gc.freeze()  # else the collector looks through all of torch and MLflow for seconds when Python ends
 
 
 def _fail(message: str) -> None:
