@@ -1,5 +1,6 @@
 """The command line: one command per entry point. Parse, call one function, print. Heavy imports wait for the command."""
 
+import atexit
 import errno
 import gc
 import json
@@ -72,9 +73,6 @@ def main() -> None:
         where = f" ({error.filename})" if getattr(error, "filename", None) else ""
         _fail(f"the disk is full{where}: free some space, or set ASRX_HOME to another disk, and run the command again; a training goes on with --resume")
 
-    finally:
-        gc.freeze()  # else the collector looks through all of torch and MLflow for seconds when Python ends
-
 
 def _fail(message: str) -> None:
     if "--debug" in sys.argv and sys.exc_info()[0]:
@@ -110,3 +108,4 @@ def _set_up() -> None:
     warnings.showwarning = _show_warning
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    atexit.register(gc.freeze)  # else the collector goes through all of torch and MLflow for seconds when Python ends
