@@ -81,10 +81,11 @@ class _Nothing:
 
 
 def stepped(family: PretrainingFamily, waveforms: list[np.ndarray], batches: Any, folder: Path, devices: int = 1) -> dict[str, torch.Tensor]:
-    """Gradients that the optimizer's only step sees."""
+    """Gradients that the optimizer's only step sees; each of several `devices` has every so many of the batches."""
+    batches = batches[int(os.environ["RANK"]) :: devices] if devices > 1 else batches
     evaluator: Evaluates = _Nothing()
     arguments = TrainingArguments(
-        str(folder / "out"), gradient_accumulation_steps=len(batches) // devices, num_train_epochs=1, max_grad_norm=0, learning_rate=0, report_to="none",
+        str(folder / "out"), gradient_accumulation_steps=len(batches), num_train_epochs=1, max_grad_norm=0, learning_rate=0, report_to="none",
         disable_tqdm=True, remove_unused_columns=False, average_tokens_across_devices=False, save_strategy="no", use_cpu=True,
     )  # fmt: skip
     plan = BatchPlan([[Item(0, index) for index in batch] for batch in batches], [len(batches)])
