@@ -5,7 +5,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from ..files import read_json, write_text
+from ..files import read_json, sync, write_text
 
 log = logging.getLogger("asrx")
 
@@ -13,7 +13,8 @@ COMPLETE = "complete"  # the last file of a checkpoint, with the sizes of the ot
 
 
 def mark_complete(checkpoint: Path) -> None:
-    """Write the mark that a checkpoint is whole."""
+    """Bring a checkpoint to the disk, then write the mark that it is whole."""
+    sync(checkpoint)
     sizes = {str(path.relative_to(checkpoint)): path.stat().st_size for path in contents(checkpoint)}
     write_text(checkpoint / COMPLETE, json.dumps({"files": sizes}))
 
