@@ -258,7 +258,7 @@ def test_a_disk_that_cannot_be_written_is_said(source: Source, small_disk: Path)
 
 
 def test_ctrl_c_is_one_line_and_no_traceback(home: Path, tmp_path: Path) -> None:
-    csv = corpus(tmp_path / "source", count=300)
+    csv = corpus(tmp_path / "source", count=1_200)  # seconds of work, however busy the machine is when the signal comes
     command = [sys.executable, "-m", "asrx", "prepare", "--source", str(csv), "--out", str(tmp_path / "out"), "data.shard_size=3", "data.workers=2"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
     wait_for((tmp_path / WORK / "pieces").exists, 60, "the first piece")  # the workers are starting

@@ -213,7 +213,7 @@ def test_killed_it_goes_on_in_the_same_run_and_tells_the_whole(asrx: Callable[..
     asked = ["--data", corpus, "--trials", 2, "--max-steps", 30, *SPACE, *TRAINING, "trainer.weight_decay=0.04"]
     kill_after_a_checkpoint(asked, home, tmp_path / "killed.log")
     client = tracking.connect()
-    (parent,) = [run for run in all_runs(client) if run.data.tags["asrx.kind"] == "search"]
+    parent = next(run for run in all_runs(client) if run.data.tags.get("asrx.kind") == "search")  # the newest
     (killed,) = children(client, parent)
 
     outcome = asrx("search", "--json", *asked)

@@ -29,7 +29,7 @@ class Taken(NamedTuple):
 
 
 class Uploads(TrainerCallback):
-    """Uploads the newest whole checkpoint; while one is on its way, a newer one takes the place of whatever waits.
+    """Uploads the newest whole checkpoint whose points have arrived. Two wait at most: the one that has waited longest, and the newest.
 
     A step never waits. A server that is slow or down only means that fewer checkpoints arrive.
     """
@@ -38,6 +38,7 @@ class Uploads(TrainerCallback):
         self._run = run
         self._lock = threading.Lock()
         self._waiting: Taken | None = None
+        self._newest: Taken | None = None
         self._busy = False
         self._not_before = 0.0
         self._complained = False
@@ -59,30 +60,38 @@ class Uploads(TrainerCallback):
             log.warning("%s is not uploaded: %s", checkpoint.name, error)
             return
         with self._lock:
-            replaced, self._waiting = self._waiting, taken
-        if replaced:
-            shutil.rmtree(replaced.folder, ignore_errors=True)
+            replaced, self._newest = self._newest, taken
+        _discard(replaced)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The last checkpoint is waited for."""
-        if self._waiting or self._busy:
+        if self._waiting or self._newest or self._busy:
             log.info("waiting for the last checkpoint to reach the run's artifacts")
         self._stop.set()
         self._thread.join(PATIENCE)
-        if self._waiting or self._busy:
+        if self._waiting or self._newest or self._busy:
             log.warning("the last checkpoint has not reached the artifacts of run %s: asrx sync delivers it", self._run.id)
 
     def _loop(self) -> None:
         while not self._stop.wait(PERIOD):
-            if self._waiting and time.monotonic() >= self._not_before and self._waiting.points_arrived():
+            if time.monotonic() >= self._not_before and self._is_ready():
                 self._upload()
         deadline = time.monotonic() + POINTS_PATIENCE
-        while self._waiting and time.monotonic() < deadline:
-            if self._waiting.points_arrived():
+        while (self._waiting or self._newest) and time.monotonic() < deadline:
+            if self._is_ready(last=True):
                 if not server_is_gone():
                     self._upload()
                 return
             time.sleep(PERIOD / 10)
+
+    def _is_ready(self, last: bool = False) -> bool:
+        """Whether what waits may be uploaded. The newest takes its place once its points have arrived, or where there is none, or for the `last` one."""
+        with self._lock:
+            replaced = None
+            if self._newest and (last or self._waiting is None or self._newest.points_arrived()):
+                replaced, self._waiting, self._newest = self._waiting, self._newest, None
+        _discard(replaced)
+        return self._waiting is not None and self._waiting.points_arrived()
 
     def _upload(self) -> None:
         with self._lock:
@@ -100,5 +109,9 @@ class Uploads(TrainerCallback):
             if not done and self._waiting is None:
                 self._waiting, taken = taken, None
             self._busy = False
-        if taken:
-            shutil.rmtree(taken.folder, ignore_errors=True)
+        _discard(taken)
+
+
+def _discard(taken: Taken | None) -> None:
+    if taken:
+        shutil.rmtree(taken.folder, ignore_errors=True)
