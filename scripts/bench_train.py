@@ -29,7 +29,7 @@ from training.measured import WARM, Request, as_json
 
 SYSTEMS = ("script", "trainer", "asrx")
 TARGETS = {"small": (2.0, 1.3), "base": (3.5, 1.3), "large": (2.0, None)}  # times the audio of script and of trainer
-STEPS = {"small": 60, "base": 6, "large": 30}  # that are counted
+STEPS = {"small": 150, "base": 6, "large": 30}  # that are counted
 RATES = {"small": 2e-3, "base": 1e-4, "large": 3e-5, "wav2vec2-bert": 2e-3, "whisper": 1e-3}
 PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L4": 121e12}  # FLOP/s in bfloat16, without sparsity, as NVIDIA publishes them
 WITHOUT = {  # what a step is without each, as options of asrx
@@ -41,6 +41,7 @@ WITHOUT = {  # what a step is without each, as options of asrx
     "channels last, gradients of the waveform": None,
 }
 WITH = {"a loader process": ("trainer.dataloader_num_workers=1",), "torch.compile": ("trainer.torch_compile=true",)}
+COMPILED = 40  # steps of torch.compile that are not counted: it compiles for a length, and then for any
 
 
 class Bench:
@@ -63,10 +64,11 @@ class Bench:
         target = self.folder / kind
         return target if target.exists() else models.save(kind, self.corpus, target)
 
-    def trained(self, system: str, kind: str, steps: int, overrides: tuple[str, ...] = (), **more: Any) -> dict[str, float]:
+    def trained(self, system: str, kind: str, steps: int, overrides: tuple[str, ...] = (), warm: int = WARM, **more: Any) -> dict[str, float]:
         """What a training of so many counted steps costs. RuntimeError with the end of its error output if it fails."""
         seconds, model = 8 * self.mean, str(self.model(kind))
-        request = Request(system, model, str(self.corpus), steps + WARM, seconds, models.FROZEN.get(kind, False), RATES[kind], overrides=overrides, **more)
+        request = Request(system, model, str(self.corpus), steps + warm, seconds, models.FROZEN.get(kind, False), RATES[kind],
+                          overrides=overrides, warm=warm, **more)  # fmt: skip
         with tempfile.TemporaryDirectory(dir=self.folder) as own:
             command = [sys.executable, str(Path(__file__).with_name("training") / "measured.py"), as_json(request)]
             done = subprocess.run(command, capture_output=True, text=True, env=models.environment(Path(own), self.options.threads))
@@ -120,8 +122,12 @@ class Bench:
             for number in range(self.options.rounds):
                 say(f"ablation, {kind}: round {number + 1} of {self.options.rounds}")
                 steps = self.options.steps or STEPS[kind]
-                rounds.append({name: self.trained("asrx", kind, steps, keys or (), plain=keys is None) for name, keys in variants.items()})
+                rounds.append({name: self._variant(kind, steps, name, keys) for name, keys in variants.items()})
             yield from self._compared(kind, rounds)
+
+    def _variant(self, kind: str, steps: int, name: str, keys: tuple[str, ...] | None) -> dict[str, float]:
+        say(f"  {name}")
+        return self.trained("asrx", kind, steps, keys or (), COMPILED if name == "with torch.compile" else WARM, plain=keys is None)
 
     def features(self) -> Iterator[str]:
         """Log-mel features computed at each step and once."""

@@ -1,6 +1,8 @@
 """What makes a training faster leaves its numbers what they are, and a run keeps its precision to the end."""
 
 import copy
+import platform
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ class Settings:
     device = torch.device("cpu")
     activation_checkpointing = False
     bf16 = False
+    torch_compile = False
 
 
 @pytest.fixture
@@ -104,3 +107,21 @@ def test_in_bfloat16_the_loss_of_ctc_is_computed_in_float32(corpus: Path, home: 
     result = request.train(str(corpus), None, {"trainer.max_steps": "2"}, overrides, None)
     assert set(heard) == {torch.float32}
     assert (Path(result.folder).parent / arguments.PRECISION).read_text().strip() == '"bf16"'
+
+
+def test_a_compiled_model_keeps_transformers_layout() -> None:
+    settings = Settings()
+    settings.torch_compile = True
+    model = load_family(resolve(), TEXTS).model
+    processor.speed_up(model, settings, "auto", 1.0)
+    assert not any("forward" in vars(module) for module in model.modules())
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_memory_of_large_tensors_is_used_again() -> None:
+    processor.keep_freed_memory()
+    torch.zeros(1 << 24)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.zeros(1 << 24)  # 64 MiB, 16,384 pages
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 4 * 16_384

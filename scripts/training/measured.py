@@ -14,7 +14,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-WARM = 3  # steps that are not counted: kernels are compiled, buffers taken
+WARM = 3  # steps that are not counted, unless a request says more: buffers are taken, kernels chosen
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,19 @@ class Request:
     evaluate: int = 0  # validation utterances that the model transcribes at the end
     overrides: tuple[str, ...] = ()
     plain: bool = False  # without what asrx changes in the model
-    waits: bool = False  # count the time until each batch is there
+    warm: int = WARM  # steps that are not counted
 
 
 class Watch(TrainerCallback):
     """When each step ended, by the clock and by the processor."""
 
-    def __init__(self) -> None:
+    def __init__(self, warm: int) -> None:
+        self.warm = warm
         self.times: list[tuple[float, float]] = []
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Called by Trainer."""
-        if args.device.type == "cuda" and state.global_step in (WARM, state.max_steps):
+        if args.device.type == "cuda" and state.global_step in (self.warm, state.max_steps):
             import torch
 
             torch.cuda.synchronize()
@@ -54,14 +55,15 @@ def main() -> None:
     """Train and say what it cost."""
     request = Request(**json.loads(sys.argv[1]))
     family, material, options = loaded(request)
-    watch, waited = Watch(), []
+    watch, waited = Watch(request.warm), []
     train = asrx_training if request.system == "asrx" else peer_training
     seconds, evaluate = train(request, family, material, options, watch, waited)
-    (wall, cpu), (last_wall, last_cpu) = watch.times[WARM - 1], watch.times[-1]
-    audio = sum(seconds[WARM : len(watch.times)])
-    said = {"audio": audio, "wall": last_wall - wall, "cpu": last_cpu - cpu, "steps": len(watch.times) - WARM, "trained_on": sum(seconds[: len(watch.times)])}
+    (wall, cpu), (last_wall, last_cpu) = watch.times[request.warm - 1], watch.times[-1]
+    audio = sum(seconds[request.warm : len(watch.times)])
+    said = {"audio": audio, "wall": last_wall - wall, "cpu": last_cpu - cpu, "steps": len(watch.times) - request.warm}
+    said["trained_on"] = sum(seconds[: len(watch.times)])
     said["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    said["waited"] = sum(waited[WARM : len(watch.times)]) / (last_wall - wall)
+    said["waited"] = sum(waited[request.warm : len(watch.times)]) / (last_wall - wall)
     if request.evaluate:
         said["wer"] = evaluate(family.model).counts.wer
     print(json.dumps(said))
