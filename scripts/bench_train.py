@@ -32,13 +32,14 @@ TARGETS = {"small": (2.0, 1.3), "base": (3.5, 1.3), "large": (2.0, None)}  # tim
 STEPS = {"small": 150, "base": 6, "large": 30}  # that are counted
 RATES = {"small": 2e-3, "base": 1e-4, "large": 3e-5, "wav2vec2-bert": 2e-3, "whisper": 1e-3}
 PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L4": 121e12}  # FLOP/s in bfloat16, without sparsity, as NVIDIA publishes them
-WITHOUT = {  # what a step is without each, as options of asrx
+WITHOUT: dict[str, tuple[str, ...] | str] = {  # what a step is without each, as options of asrx, or the function that does it
     "the budget in seconds": ("batch.seconds=0", "trainer.per_device_train_batch_size=8"),
     "grouping by length": ("batch.group_by_length=false",),
     "bfloat16": ("trainer.bf16=false",),
     "the fused optimizer": ("trainer.optim=adamw_torch",),
     "eager attention": ("model.attn_implementation=sdpa",),
-    "channels last, gradients of the waveform": None,
+    "channels last": "_gains",
+    "keeping freed memory": "keep_freed_memory",
 }
 WITH = {"a loader process": ("trainer.dataloader_num_workers=1",), "torch.compile": ("trainer.torch_compile=true",)}
 COMPILED = 40  # steps of torch.compile that are not counted: it compiles for a length, and then for any
@@ -116,18 +117,19 @@ class Bench:
     def ablation(self) -> Iterator[str]:
         """A step of asrx without each of what makes it fast, and with what is off."""
         for kind in self.options.ablate:
-            variants: dict[str, Any] = {"asrx": ()}
-            variants |= {f"without {name}": keys for name, keys in WITHOUT.items()} | {f"with {name}": keys for name, keys in WITH.items()}
+            variants: dict[str, tuple[str, ...] | str] = {"asrx": ()}
+            variants |= {f"without {name}": change for name, change in WITHOUT.items()} | {f"with {name}": change for name, change in WITH.items()}
             rounds = []
             for number in range(self.options.rounds):
                 say(f"ablation, {kind}: round {number + 1} of {self.options.rounds}")
                 steps = self.options.steps or STEPS[kind]
-                rounds.append({name: self._variant(kind, steps, name, keys) for name, keys in variants.items()})
+                rounds.append({name: self._variant(kind, steps, name, change) for name, change in variants.items()})
             yield from self._compared(kind, rounds)
 
-    def _variant(self, kind: str, steps: int, name: str, keys: tuple[str, ...] | None) -> dict[str, float]:
+    def _variant(self, kind: str, steps: int, name: str, change: tuple[str, ...] | str) -> dict[str, float]:
         say(f"  {name}")
-        return self.trained("asrx", kind, steps, keys or (), COMPILED if name == "with torch.compile" else WARM, plain=keys is None)
+        keys, plain = ((), change) if isinstance(change, str) else (change, "")
+        return self.trained("asrx", kind, steps, keys, COMPILED if "torch_compile" in str(keys) else WARM, plain=plain)
 
     def features(self) -> Iterator[str]:
         """Log-mel features computed at each step and once."""
@@ -144,12 +146,11 @@ class Bench:
     def _compared(self, kind: str, rounds: list[dict[str, dict[str, float]]]) -> Iterator[str]:
         """Each variant of the rounds beside the first."""
         first = next(iter(rounds[0]))
-        yield f"\n{kind} | audio s/s | ms per s of audio | times the first's speed | waits for data\n--- | --- | --- | --- | ---"
+        yield f"\n{kind} | audio s/s | per CPU second | times the first's speed | MiB | waits for data\n--- | --- | --- | --- | --- | ---"
         for name in rounds[0]:
-            audio = statistics.median(speed(done[name]) for done in rounds)
             ratio = statistics.median(speed(done[name]) / speed(done[first]) for done in rounds)
-            waits = statistics.median(done[name]["waited"] for done in rounds)
-            yield f"{name} | {audio:.1f} | {1000 / audio:.1f} | {ratio:.2f} | {waits:.1%}"
+            audio, by_cpu, memory, waits = (statistics.median(values) for values in zip(*(figures(done[name]) for done in rounds)))
+            yield f"{name} | {audio:.1f} | {by_cpu:.1f} | {ratio:.2f} | {memory:,.0f} | {waits:.1%}"
 
 
 def speed(done: dict[str, float]) -> float:

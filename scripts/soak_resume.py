@@ -3,9 +3,9 @@
     python scripts/soak_resume.py                # 20 times SIGKILL, about six minutes on two cores
     python scripts/soak_resume.py --kills 3 --seed 7
 
-A small model is trained once undisturbed. The same training is then killed at random moments, in the middle of steps, evaluations and
-checkpoints, and taken up with `--resume auto`. Compared are the sha256 of the best model, of the last checkpoint's weights, average, optimizer,
-schedule and random generators, and the curves: each (key, step) once, with equal values. Exit status 1 if anything differs.
+A small model is trained once undisturbed. The same training is then killed at random moments, in the middle of steps and evaluations, every third
+time while a checkpoint is written, and taken up with `--resume auto`. Compared are the sha256 of the best model, of the last checkpoint's weights,
+average, optimizer, schedule and random generators, and the curves: each (key, step) once, with equal values. Exit status 1 if anything differs.
 """
 
 import argparse
@@ -20,7 +20,9 @@ from pathlib import Path
 from soaking import trainings
 
 EVERY = 4  # steps between checkpoints, of which every second is evaluated
-STEPS_PER_KILL = 12
+STEPS_PER_KILL = 16
+AIMED = 3  # every so many kills, one waits for a checkpoint that is being written: at random they are too short to be hit
+WRITING = 0.005  # s after it was begun, at most
 COMPARED = ("model.safetensors", "average.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth")
 
 
@@ -88,19 +90,29 @@ def _killed(folder: Path, arguments: tuple[object, ...], kills: int, seconds: fl
     for number in range(kills):
         training = trainings.Training(folder / f"{number}.log", home, _uri(home), *arguments, "--resume", "auto")
         try:
-            if not training.wait_for(training.has_begun):
-                break
-            time.sleep(moments.uniform(0, 2 * seconds / kills))
+            if training.wait_for(training.has_begun):
+                time.sleep(moments.uniform(0, 2 * seconds / kills))
+            if number % AIMED == 0:
+                training.wait_for(lambda: _unfinished(home), poll=WRITING / 10)
+                time.sleep(moments.uniform(0, WRITING))
         finally:
             training.process.kill()
             training.ended()
-        done += training.process.returncode < 0
-        open_ones = [path.name for path in home.glob("runs/*/checkpoints/*checkpoint-*") if not (path / "complete").exists()]
+        if training.process.returncode >= 0:  # it ended before it was killed
+            _succeed(training)
+            return half_written, done
+        done += 1
+        open_ones = _unfinished(home)
         half_written += bool(open_ones)
         last = max((int(path.parent.name.rpartition("-")[2]) for path in home.glob("runs/*/checkpoints/checkpoint-*/complete")), default=0)
         print(f"kill {number + 1}: checkpoint-{last} is whole{', ' + open_ones[0] + ' is not' if open_ones else ''}", flush=True)
     _succeed(trainings.Training(folder / "last.log", home, _uri(home), *arguments, "--resume", "auto"))
     return half_written, done
+
+
+def _unfinished(home: Path) -> list[str]:
+    """Checkpoints that are being written, or were when the training died."""
+    return [path.name for path in home.glob("runs/*/checkpoints/*checkpoint-*") if not (path / "complete").exists()]
 
 
 def _uri(home: Path) -> str:

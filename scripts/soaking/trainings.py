@@ -38,15 +38,15 @@ class Training:
         """What it has said so far."""
         return self._log.read_text(errors="replace")
 
-    def wait_for(self, condition: Callable[[], Any], seconds: float = 300) -> bool:
-        """Wait until something is true; False where the training ended before."""
+    def wait_for(self, condition: Callable[[], Any], seconds: float = 300, poll: float = POLL) -> bool:
+        """Wait until something is true, looking every `poll` s; False where the training ended before."""
         deadline = time.monotonic() + seconds
         while not condition():
             if self.process.poll() is not None:
                 return False
             if time.monotonic() > deadline:
                 raise TimeoutError(self.log()[-3000:])
-            time.sleep(POLL)
+            time.sleep(poll)
         return True
 
     def has_begun(self) -> bool:
