@@ -32,6 +32,10 @@ class RegistryError(AsrxError):
     """A registered model, version or alias that is not there."""
 
 
+class LedgerError(AsrxError):
+    """The database of decisions cannot be used."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """` (did you mean X?)` for the closest of `known`, or an empty string."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

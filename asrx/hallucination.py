@@ -14,6 +14,7 @@ from .text import score_text
 LONGEST_UNIT = 6  # words that may be repeated as one
 LONGEST_UNIT_UNSPACED = 12  # characters, in scripts without spaces
 REPEATS = 3  # times in a row that make a loop
+TOO_LONG, TOO_MANY = 2, 3  # times what was said, and words (of a script without spaces: characters) more, that are too much
 TOLERATED = 0.05  # share of utterances that may loop or be in another script, below 100 %
 FEW_INSERTIONS = 0.15  # share of the errors that does not explain a WER above 100 %
 WELL_SPELT = 0.4  # CER at most, with a WER above 100 %
@@ -133,6 +134,21 @@ def certain_language(texts: Sequence[str], expected: str | None) -> str | None:
     return wanted if found and _are_alike(wanted, found) else found
 
 
+def flags(reference: str, hypothesis: str) -> tuple[str, ...]:
+    """What makes a hypothesis look invented rather than misheard: `repeats` (see find_loop), `too long` (over twice as long as what was said, by 3 words
+    or more), `on silence` (words where nothing was said). Both are in scoring form.
+
+    Not by the compression ratio: a script of three bytes a letter, such as Devanagari, compresses well without repeating anything.
+    """
+    if not hypothesis:
+        return ()
+    unspaced = script_of(hypothesis) in UNSPACED
+    said, written = (len(_tokens(text, unspaced)) for text in (reference, hypothesis))
+    too_long = bool(said) and written > TOO_LONG * said and written - said >= TOO_MANY
+    found = {"repeats": find_loop(hypothesis, reference) is not None, "too long": too_long, "on silence": not said}
+    return tuple(name for name, holds in found.items() if holds)
+
+
 def find_loop(hypothesis: str, reference: str = "") -> str | None:
     """The n-gram that a hypothesis has at least three times in a row, and twice more often in a row than its reference; None if there is none.
 
@@ -140,13 +156,17 @@ def find_loop(hypothesis: str, reference: str = "") -> str | None:
     `grazie grazie grazie`.
     """
     unspaced = script_of(hypothesis) in UNSPACED
-    tokens, said = (list(text.replace(" ", "")) if unspaced else text.split() for text in (hypothesis, reference))
+    tokens, said = (_tokens(text, unspaced) for text in (hypothesis, reference))
     if len(tokens) - len(set(tokens)) < REPEATS - 1:
         return None
     for unit, repeats in _runs(tokens, LONGEST_UNIT_UNSPACED if unspaced else LONGEST_UNIT):
         if repeats >= _repeats(said, unit) + REPEATS - 1:
             return ("" if unspaced else " ").join(unit * REPEATS)
     return None
+
+
+def _tokens(text: str, unspaced: bool) -> list[str]:
+    return list(text.replace(" ", "")) if unspaced else text.split()
 
 
 def _runs(tokens: list[str], longest: int) -> Iterator[tuple[list[str], int]]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from .findings import size_text
 from .stores import tracking_uri
 from .training.processes import going_on
 
@@ -10,6 +11,7 @@ SHARED = (("speakers", "speakers on both sides"), ("sentences", "held-out uttera
 
 LISTED = 10  # suspect transcripts on a terminal; the table has all
 COLUMN = 40  # characters of a transcript
+WORST_SLICES = 5  # on a terminal
 USELESS = 0.6  # WER of a judge above which its verdict means nothing
 
 
@@ -137,16 +139,42 @@ def clipped(text: str) -> str:
 
 
 def scores(result: Any, name: str) -> str:
-    """The figures of an evaluation."""
+    """The figures of an evaluation, and the slices that were heard worse than the whole."""
     speed = "–" if result.rtfx is None else f"{result.rtfx:,.0f} x real time, {result.hardware}, warmed up"
+    speakers = f", {result.speakers:,} speakers" if result.speakers else ""
     rows = [
-        ("WER", per_cent(result.wer)), ("CER", per_cent(result.cer)), ("sentence error rate", per_cent(result.sentence_error_rate)),
-        ("substitutions", f"{result.substitutions:,}"), ("insertions", f"{result.insertions:,}"), ("deletions", f"{result.deletions:,}"),
-        ("utterances, words", f"{result.utterances:,}, {result.words:,}"), ("speed (RTFx)", speed),
+        ("WER", per_cent(result.wer) + between(result.wer_low, result.wer_high)), ("CER", per_cent(result.cer)),
+        ("sentence error rate", per_cent(result.sentence_error_rate)),
+        ("substitutions, deletions, insertions", f"{result.substitutions:,}, {result.deletions:,}, {result.insertions:,}"),
+        *_measured(result),
+        ("utterances, words", f"{result.utterances:,}, {result.words:,}{speakers}"), ("speed (RTFx)", speed),
         ("unusable recordings", f"{result.failed:,}"), ("run", result.run_id),
     ]  # fmt: skip
     warning = [f"  the model was trained on {result.trained_on} of these recordings: the figures are too good"] if result.trained_on else []
-    return "\n".join([name, table(rows), *warning, *(f"  {sentence}" for sentence in result.oddities)])
+    worse = [item for item in result.slices if item.low is not None and result.wer is not None and item.low > result.wer]
+    worst = sorted(worse, key=lambda item: result.wer - item.low)[:WORST_SLICES]
+    listed = [f"  heard worse than the whole, each by its own interval (all {len(result.slices):,} slices are in slices.csv):", table([
+        (f"{item.column}: {item.value}", f"WER {per_cent(item.wer)}{between(item.low, item.high)}", f"{item.utterances:,} utterances") for item in worst
+    ])] if worst else []  # fmt: skip
+    return "\n".join([name, table(rows), *warning, *listed, *(f"  {sentence}" for sentence in result.oddities)])
+
+
+def _measured(result: Any) -> list[tuple[str, str]]:
+    """What only some held-out sets can tell."""
+    silences = f"{per_cent(result.silence_false_alarm_rate)} of {result.silences:,} recordings in which nothing was said"
+    scaled = f", {points(result.calibration_error_scaled)} after temperature {result.temperature:.2f}" if result.calibration_error_scaled is not None else ""
+    return [
+        *([("words heard in silence", silences)] if result.silences else []),
+        *([("casing errors", per_cent(result.casing_error_rate))] if result.casing_error_rate is not None else []),
+        *([("punctuation errors", per_cent(result.punctuation_error_rate))] if result.punctuation_error_rate is not None else []),
+        *([("hallucinations suspected", f"{result.hallucinated:,} utterances")] if result.hallucinated else []),
+        *([("confidence is off by", points(result.calibration_error) + scaled)] if result.calibration_error is not None else []),
+    ]
+
+
+def between(low: float | None, high: float | None) -> str:
+    """A 95 % interval behind a rate, nothing where there is none."""
+    return "" if low is None or high is None else f" (95 % interval {100 * low:.2f} to {100 * high:.2f} %)"
 
 
 def registered(result: Any) -> str:
@@ -160,7 +188,10 @@ def registered(result: Any) -> str:
 
 
 def decision(result: Any) -> str:
-    """A comparison as a table with its decision."""
+    """A decision as a table, with what a reader should know about its figures."""
+    if result.kind == "rollback":
+        change = f"{_decided(result)}: version {result.baseline} → {result.candidate}"
+        return table([("decision", change), ("because", result.reason), ("champion", _champion(result))])
     sides = [(f"candidate (version {result.candidate})", per_cent(result.candidate_wer))]
     if result.baseline:
         sides.insert(0, (f"baseline (version {result.baseline})", per_cent(result.baseline_wer)))
@@ -170,9 +201,42 @@ def decision(result: Any) -> str:
         rows += [(f"difference, {result.confidence:.0%} interval", f"{100 * result.difference:+.2f} points, {interval}")]
     unit = "speakers" if result.clustered_by == "speaker" else "utterances, speakers unknown"
     rows += [("held-out set", f"{result.utterances:,} utterances, {result.words:,} words, {result.clusters} {unit}"),
-             ("decision", result.outcome.upper() + (" (standing, nothing new to compare)" if result.standing else "")), ("because", result.reason),
-             ("champion", f"models:/{result.name}@champion is version {result.champion}" if result.champion else "none yet")]  # fmt: skip
-    return table(rows)
+             ("decision", _decided(result)), ("because", result.reason), ("champion", _champion(result))]  # fmt: skip
+    return "\n".join([table(rows), *(f"  note: {note}" for note in result.verdict.get("notes", ()))])
+
+
+def _decided(result: Any) -> str:
+    remark = " (standing, nothing new to compare)" if result.standing else " (dry run, nothing was recorded)" if result.id is None else ""
+    return result.outcome.upper() + remark
+
+
+def _champion(result: Any) -> str:
+    if result.id is None:
+        before = f"stays version {result.champion_before}" if result.champion_before else "stays unnamed"
+        return before if result.champion == result.champion_before else f"{before}; it would be version {result.champion}"
+    return f"models:/{result.name}@champion is version {result.champion}" if result.champion else "none yet"
+
+
+def history(name: str, decisions: Sequence[Any]) -> str:
+    """Decisions, the newest first."""
+    rows = [("", "decided", "by", "candidate", "against", "outcome", "WER", "champion", "because")]
+    rows += [(item.sequence, item.decided_at[:16].replace("T", " "), item.decided_by, item.candidate, item.baseline or "–", item.outcome,
+              per_cent(item.candidate_wer), item.champion or "–", item.reason) for item in decisions]  # fmt: skip
+    return table(rows) if decisions else f"nothing was decided about {name} yet; see asrx compare"
+
+
+def repaired(result: Any) -> str:
+    """What a repair did."""
+    done = [f"decision {sequence} reached the registry" for sequence in result.finished]
+    done += [f"the alias {item.alias} was moved back: version {item.registry or 'none'} → {item.ledger or 'none'}" for item in result.moved_back]
+    return f"{result.name}: {'; '.join(done) or 'nothing to repair, the registry says what the ledger says'}"
+
+
+def pruned(items: Sequence[Any], dry_run: bool) -> str:
+    """What was deleted, or would be."""
+    rows = [("run", "what", "outcome", "days ago", "size"), *((item.run_id, item.what, item.outcome, item.days, size_text(item.bytes)) for item in items)]
+    total = f"{size_text(sum(item.bytes for item in items))} {'would be freed (dry run, nothing was deleted)' if dry_run else 'freed'}"
+    return "\n".join([*([table(rows)] if items else []), f"  {total}"])
 
 
 def ui() -> str:

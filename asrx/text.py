@@ -10,7 +10,6 @@ from .errors import ConfigError
 from .options import AUTO, Text
 
 APOSTROPHES = "’‘ʼ＇`´"
-WHITE_SPACE = re.compile(r"\s+")
 
 SEPARATORS = "-–—…/|।॥"  # what is ignored between words still parts them; CTC vocabularies write the space as |
 WRITTEN = re.compile(f"['{APOSTROPHES}]")
@@ -173,8 +172,8 @@ def _word_before(text: str, end: int) -> str:
     return text[start:end].lower()
 
 
-def score_text(text: str) -> str:
-    """The default form in which references and hypotheses are scored.
+def score_text(text: str, casefold: bool = True) -> str:
+    """The default form in which references and hypotheses are scored; `casefold=False` keeps the case.
 
     NFC, casefold, punctuation and symbols out except an apostrophe inside a word, combining marks kept,
     white space collapsed.
@@ -182,9 +181,11 @@ def score_text(text: str) -> str:
     >>> score_text("The ‘Quick’ brown fox—isn’t it?")
     "the quick brown fox isn't it"
     """
-    text = unify_apostrophes(unicodedata.normalize("NFC", text).casefold())
-    kept = "".join(_keep(text, position, character) for position, character in enumerate(text))
-    return collapse(unicodedata.normalize("NFC", kept))
+    text = unicodedata.normalize("NFC", text)
+    text = unify_apostrophes(text.casefold() if casefold else text)
+    if "'" in text:
+        text = re.sub("'", lambda match: "'" if _is_inside_word(match.string, match.start()) else "", text)
+    return collapse(unicodedata.normalize("NFC", text.translate(_KEPT)))
 
 
 def unify_apostrophes(text: str) -> str:
@@ -203,16 +204,23 @@ def apply_case(text: str, case: str | None) -> str:
 
 def collapse(text: str) -> str:
     """Every run of white space, no-break spaces and tabs included, becomes one space; none at the ends."""
-    return WHITE_SPACE.sub(" ", text).strip()
+    return " ".join(text.split())
 
 
-def _keep(text: str, position: int, character: str) -> str:
-    category = unicodedata.category(character)
-    if character == "'":
-        return character if _is_inside_word(text, position) else ""
-    if category[0] in "PS":
-        return " " if category in ("Pd", "Pc") or character in SEPARATORS else ""
-    return "" if category == "Cf" and character not in "\u200c\u200d" else character
+class _Kept(dict[int, str | None]):
+    """For str.translate: what score_text makes of a character, looked up once. Apostrophes stay."""
+
+    def __missing__(self, code: int) -> str | None:
+        character = chr(code)
+        category = unicodedata.category(character)
+        if category[0] in "PS" and character != "'":
+            self[code] = " " if category in ("Pd", "Pc") or character in SEPARATORS else None
+        else:
+            self[code] = None if category == "Cf" and character not in JOINERS else character
+        return self[code]
+
+
+_KEPT = _Kept()
 
 
 def _is_inside_word(text: str, position: int) -> bool:

@@ -58,8 +58,8 @@ class Source:
         return layouts.find(self.path, self.audio_dir, self.layout, self.columns, unpacked=unpacked, untranscribed=untranscribed)
 
     def rows(self, siblings: bool = True) -> list[Row]:
-        """All utterances of the source, in memory."""
-        return layouts.read(self.path, self.audio_dir, self.layout, self.columns, siblings)
+        """All utterances of the source, in memory, with everything that its table says of them."""
+        return layouts.read(self.path, self.audio_dir, self.layout, self.columns, siblings, every_column=True)
 
 
 def prepare(source: Source, out: Path, config: Config, engine: Engine | None = None) -> tuple[PreparedCorpus, bool]:

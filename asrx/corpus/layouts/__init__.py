@@ -42,19 +42,20 @@ def find(
     siblings: bool = True,
     unpacked: Path | None = None,
     untranscribed: bool = False,
+    every_column: bool = False,
 ) -> Found:
     """What `source` is: a table, manifest, folder, archive, pattern of shards, or hub data set. Unpacks and downloads nothing.
 
     A folder, or with `siblings` a file that is named for the training split, brings the source's own splits along. `unpacked` is the
     folder in which `rows` may unpack archives or spool a hub data set, by default one below the system's folder for temporary files.
-    With `untranscribed` a folder of recordings alone is a source, too.
+    With `untranscribed` a folder of recordings alone is a source, too; with `every_column` all columns of a table or manifest become slices.
     Raises InputError for what is missing, ambiguous or not recognised; ConfigError for an unknown layout.
     """
     if layout and layout not in LAYOUTS:
         raise ConfigError(f"there is no layout '{layout}'{nearest(layout, LAYOUTS)}; layouts: {', '.join(LAYOUTS)}")
     path = Path(source).expanduser()
     visible.cache_clear()
-    request = Request(path, audio_dir, columns, siblings, unpacked, bool(layout), untranscribed)
+    request = Request(path, audio_dir, columns, siblings, unpacked, bool(layout), untranscribed, every_column)
     found = _found(request, source, layout)
     return replace(found, rows=partial(_at_least_one, found.rows, source))
 
@@ -66,9 +67,10 @@ def read(
     columns: Columns = Columns(),
     siblings: bool = True,
     unpacked: Path | None = None,
+    every_column: bool = False,
 ) -> list[Row]:
     """Rows of `find` as a list, with unique ids; without `siblings` the held-out split is taken of a source with several."""
-    rows = list(find(source, audio_dir, layout, columns, siblings, unpacked).rows())
+    rows = list(find(source, audio_dir, layout, columns, siblings, unpacked, every_column=every_column).rows())
     return _with_unique_ids(rows if siblings else _held_out(rows, source))
 
 

@@ -3,7 +3,7 @@
 import math
 import os.path
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -69,12 +69,18 @@ def as_text(value: object) -> str:
     return "" if value is None else str(value).encode(errors="replace").decode()
 
 
-def slices_of(record: Mapping[str, object]) -> dict[str, str]:
-    """What a record says of speaker and material, under the names of SLICE_COLUMNS; nothing for what it leaves empty."""
+def slices_of(record: Mapping[str, object], everything: bool = False, but: Container[str | None] = ()) -> dict[str, str]:
+    """What a record says of speaker and material, under the names of SLICE_COLUMNS; nothing for what it leaves empty.
+
+    `everything`: all other columns, too, as they are called, except `but`.
+    """
     slices: dict[str, str] = {}
     for name, key in _slice_columns(tuple(record)):
         if (value := record[name]) and key not in slices:
             slices[key] = value if isinstance(value, str) and value.isascii() else as_text(value)
+    if everything:
+        plain = {name: as_text(value) for name, value in record.items() if name not in but and not isinstance(value, list | dict)}
+        slices |= {name.strip(): value for name, value in plain.items() if value and name.strip().lower() not in SLICE_COLUMNS}
     return slices
 
 

@@ -28,6 +28,7 @@ class Request:
     unpacked: Path | None = None  # where archives may be unpacked; None: the system's folder for temporary files
     forced: bool = False  # the user named the layout
     untranscribed: bool = False  # recordings alone are a source, too
+    every_column: bool = False  # all columns of a table become slices, not only what it says of speaker and material
 
 
 @dataclass(frozen=True)

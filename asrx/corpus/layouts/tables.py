@@ -79,7 +79,7 @@ class Reader:
             split=split,
             offset=offset or 0.0,
             seconds=seconds_of(record, "duration", where) if offset is not None else None,
-            slices=slices_of(record),
+            slices=slices_of(record, self.request.every_column, names),
             promised=self.promise(value, record) if offset is None else None,
         )
 
