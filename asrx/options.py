@@ -158,6 +158,12 @@ class Gate:
     min_gain: float = 0.002  # WER difference worth having, absolute (0.002 is 0.2 points)
     min_gain_relative: float = 0.02  # and relative to the baseline's WER; the larger one counts
     min_speakers: int = 5  # fewer never promote by themselves
+    slice_margin: float = 0.01  # loss on a slice that is put up with, absolute
+    slice_margin_relative: float = 0.05  # and relative to the baseline's WER on it; the larger one counts
+    slice_min_speakers: int = 5  # slices of fewer are reported, not judged
+    min_speed: float = 0.9  # of the baseline's speed; a candidate that is proven slower is not promoted
+    guard_confidence: float = 0.95  # one-sided, of the bounds that slices and speed are held to
+    power: float = 0.8  # chance to prove a difference with as many speakers as an inconclusive result asks for
     max_wer: float = 0.3  # ceiling for a first champion that has nothing to be compared with (--first)
 
 
@@ -237,6 +243,12 @@ RANGES = {  # inclusive bounds
     "gate.min_gain": (0, 1),
     "gate.min_gain_relative": (0, 1),
     "gate.min_speakers": (2, None),
+    "gate.slice_margin": (0, 1),
+    "gate.slice_margin_relative": (0, 1),
+    "gate.slice_min_speakers": (2, None),
+    "gate.min_speed": (0, None),
+    "gate.guard_confidence": (0.5, 0.9999),
+    "gate.power": (0.5, 0.9999),
     "gate.max_wer": (0, None),
 }
 
