@@ -21,4 +21,4 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .asrx mlflow.db mlruns/*
+	rm -rf $(VENV) .asrx mlflow.db asrx.db* mlruns/*

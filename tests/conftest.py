@@ -73,7 +73,7 @@ def session_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """ASRX_HOME and a sqlite tracking store for the whole session, in the environment."""
     folder = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+        for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "ASRX_DB"):
             patch.delenv(name, raising=False)
         patch.setenv("ASRX_HOME", str(folder / "asrx"))
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
@@ -159,6 +159,45 @@ def held_out(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return path
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server, without a database's name."""
+    import databases
+
+    with databases.postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty database for a ledger, in the environment: both kinds must do the same."""
+    import databases
+
+    local = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path}/ledger.db" if local else databases.new_database(request.getfixturevalue("postgres_server"))
+    monkeypatch.setenv("ASRX_DB", url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def contest_server(session_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+    """Has jobs of contests.py done in processes that cost no imports."""
+    import json
+
+    log = tmp_path_factory.mktemp("contests") / "log"
+    with process([sys.executable, str(ROOT / "tests" / "contests.py")], log, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+
+        def done(job: str, *arguments: object) -> Any:
+            own = {name: value for name, value in os.environ.items() if name.startswith(("ASRX_", "MLFLOW_"))}
+            server.stdin.write(json.dumps({"job": job, "arguments": arguments, "environment": own}) + "\n")
+            server.stdin.flush()
+            answer = server.stdout.readline()
+            assert answer, log.read_text()[-3000:]
+            return json.loads(answer)
+
+        yield done
+
+
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
     """A CSV with a header."""
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -225,7 +264,7 @@ def process(command: list[str], log: Path, **options: Any) -> Iterator[subproces
     import signal
 
     with log.open("w") as file:
-        running = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True, **options)
+        running = subprocess.Popen(command, **{"stdout": file, "stderr": file, "start_new_session": True, **options})
     try:
         yield running
     finally:

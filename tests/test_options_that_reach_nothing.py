@@ -13,7 +13,9 @@ from asrx.cli import cli
 from asrx.errors import ConfigError
 
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))
-ENTRY_POINTS = ("main", "prepare", "train", "pretrain", "replicate", "search", "sync", "evaluate", "register", "compare")
+TRAINING = ("main", "prepare", "train", "pretrain", "replicate", "search", "sync")
+ENTRY_POINTS = (*TRAINING, "evaluate", "register", "compare", "rollback", "history", "repair", "prune")
+COMMANDS = {**cli.commands, **cli.commands["registry"].commands}
 NOT_FOR_PROJECTS = {"json", "debug", "help"}
 
 
@@ -135,7 +137,7 @@ def test_the_configuration_is_in_the_run(trained, home: Path) -> None:
 @pytest.mark.parametrize("name", ENTRY_POINTS)
 def test_the_project_and_the_command_take_the_same(name: str) -> None:
     entry = PROJECT["entry_points"][name]
-    command = cli.commands[name]
+    command = COMMANDS[name]
     options = {option.opts[0].removeprefix("--").replace("-", "_") for option in command.params if isinstance(option, click.Option)}
     assert set(entry["parameters"]) == options - NOT_FOR_PROJECTS
     for parameter, declared in entry["parameters"].items():
@@ -148,7 +150,7 @@ def test_the_project_and_the_command_take_the_same(name: str) -> None:
 def test_the_defaults_of_the_project_parse(name: str) -> None:
     entry = PROJECT["entry_points"][name]
     words = [word for key, declared in entry["parameters"].items() for word in (f"--{key.replace('_', '-')}", str(declared["default"]))]
-    context = cli.commands[name].make_context(name, words)
+    context = COMMANDS[name].make_context(name, words)
     assert context.params
 
 

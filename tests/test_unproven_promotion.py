@@ -164,6 +164,7 @@ def test_audio_that_was_trained_on_is_no_evidence(asrx, register, compare, clien
     result(asrx("register", "--json", "--run", trained.run_id, "--name", name))
     decision = compare(csv=recordings / "train.csv")
     assert decision["outcome"] == "inconclusive" and "the candidate was trained on 36 of the 36" in decision["reason"]
+    assert (decision["verdict"]["leaks"]["shared_speakers"], decision["verdict"]["leaks"]["shared_sentences"]) == (6, 36)
     assert "champion" not in aliases(client, name)
     scores = result(asrx("evaluate", "--json", "--model", trained.run_id, "--csv", recordings / "train.csv"))
     assert scores["trained_on"] == 36
@@ -244,7 +245,10 @@ def test_the_standing_decision_is_not_said_of_another_held_out_set(
     register(letter_model("a"))
     assert compare("gate.confidence=0.5")["outcome"] == "promote"
     assert compare("gate.confidence=0.5")["standing"]
+    copied = tmp_path / "copied.csv"
+    copied.write_text(held_out.read_text())
+    assert compare("gate.confidence=0.5", csv=copied)["standing"]  # wherever it lies
     other = tmp_path / "other.csv"
-    other.write_text(held_out.read_text())
+    other.write_text("".join(held_out.read_text().splitlines(keepends=True)[:-1]))
     refused = asrx("compare", "--name", name, "--csv", other)
     assert refused.status == 2 and "champion already" in refused.err

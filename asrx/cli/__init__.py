@@ -22,7 +22,7 @@ INTERRUPTED = 130  # exit status
 COMMANDS = (
     corpora.main_command, corpora.prepare, corpora.recipes,
     training.train, training.pretrain, training.replicate, training.search, training.sync, training.inspect,
-    registry.evaluate, registry.register, registry.compare, registry.transcribe,
+    registry.evaluate, registry.register, registry.compare, registry.rollback, registry.history, registry.prune, registry.registry, registry.transcribe,
 )  # fmt: skip
 QUIET = {  # of the libraries, read when they are imported
     "OMP_WAIT_POLICY": "PASSIVE",

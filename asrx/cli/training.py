@@ -122,7 +122,9 @@ def pretrain(
 def inspect(model: str, data: str, split: str, limit: int, out: str) -> tuple[Any, str]:
     """List the transcripts of a corpus that a model finds wrong, with their audio; training leaves out what is listed (data.exclude)."""
     from .. import inspection, present, tracking, workspace
+    from ..registry import settling
 
+    settling.settle_spec(model)
     result = inspection.inspect(model, workspace.given(data), split, limit, None if out == AUTO else tracking.user_path(out))
     return asdict(result), present.inspection(result)
 

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from .. import packaging, tracking
-from ..errors import ConfigError, RegistryError, nearest
+from ..errors import ConfigError, RegistryError
 from ..models import loading
 from ..scoring.scored_models import from_folder, run_model_uri
-from . import publish
+from . import publish, settling
+from .aliases import BASELINE, CANDIDATE, CHAMPION, aliases
 
 log = logging.getLogger("asrx")
 
-CHAMPION, CANDIDATE, BASELINE, PREVIOUS, AUTO = "champion", "candidate", "baseline", "previous", "auto"
+AUTO = "auto"
 SOURCE_RUN, MODEL_DIGEST = "asrx.run_id", "asrx.model_digest"
 HUB, HUB_COMMIT = "asrx.hub", "asrx.hub_commit"  # tags of a version that was pushed
 
@@ -54,6 +55,7 @@ def register(
     if push:
         publish.check(push)
     client = tracking.connect()
+    settling.settle_known(client, name)
     new = _from_run(client, run_id) if run_id else _from_stock(model)
     version = _registered(client, name, new, model, alias, parent)
     return _push(client, version, push, f"--run {new.tags[SOURCE_RUN]}" if run_id else f"--model {shlex.quote(model)}") if push else version
@@ -104,36 +106,6 @@ def _from_stock(model: str) -> _New:
     folder = loading.locate(str(located) if located.exists() else model)
     from_folder(folder, model)  # a model that cannot transcribe must not get a version
     return _New({MODEL_DIGEST: packaging.model_digest(folder), "asrx.stock": model}, folder=folder)
-
-
-def aliases(client: Any, name: str) -> dict[str, str]:
-    """Alias → version number of a registered model. RegistryError, naming what there is, if the model is not there."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        found = client.get_registered_model(name).aliases
-    except MlflowException:
-        known = [model.name for model in client.search_registered_models()]
-        names = f"registered: {', '.join(known)}" if known else "nothing is registered yet; see asrx register"
-        raise RegistryError(f"there is no registered model '{name}'{nearest(name, known)}; {names}") from None
-    return {key: str(value) for key, value in found.items()}
-
-
-def version_number(client: Any, name: str, wanted: str) -> str:
-    """The version that an alias or number names. RegistryError if there is none."""
-    from mlflow.exceptions import MlflowException
-
-    known = aliases(client, name)
-    if wanted in known:
-        return known[wanted]
-    if wanted.isdigit():
-        try:
-            return str(client.get_model_version(name, wanted).version)
-        except MlflowException:
-            numbers = sorted(int(item.version) for item in client.search_model_versions(f"name = '{name}'"))
-            raise RegistryError(f"{name} has no version {wanted}; it has {', '.join(map(str, numbers)) or 'none'}") from None
-    shown = ", ".join(f"{alias} (version {number})" for alias, number in sorted(known.items())) or "no aliases"
-    raise RegistryError(f"{name} has no alias '{wanted}'{nearest(wanted, known)}; it has {shown}")
 
 
 def _check_name(name: str) -> None:

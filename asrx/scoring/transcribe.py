@@ -1,19 +1,16 @@
 """A model over a held-out table: every row gets a transcript, none is filtered away."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..corpus.decoding import digest
 from ..corpus.rows import Row
 from ..error_counts import ErrorCounts, count_all, pool
+from ..ledger import Transcript, Transcripts
 from ..progress import bar
-from ..recognizer.audio import SAMPLE_RATE, AudioError, load, to_int16
+from .clips import Clip, held_out_digest, open_clip
 
 CHUNK = 64  # utterances decoded and recognised together
 
@@ -28,6 +25,7 @@ class Heard:
     seconds: float
     audio_digest: str
     error: str = ""
+    snr: float | None = None  # dB, estimated from the audio
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,7 @@ class Transcription:
     heard: list[Heard]
     compute_seconds: float  # of features, network and decoding; reading audio is not counted
     hardware: str
+    computed: float | None = None  # s of audio that were recognised in that time; None: all of it, nothing was remembered
 
     @cached_property
     def counts(self) -> list[ErrorCounts]:
@@ -55,63 +54,59 @@ class Transcription:
 
     @property
     def rtfx(self) -> float | None:
-        """Seconds of audio per second of compute."""
-        return self.audio_seconds / self.compute_seconds if self.compute_seconds else None
+        """Seconds of audio per second of compute, of what was not remembered; None if all of it was."""
+        computed = self.audio_seconds if self.computed is None else self.computed
+        return computed / self.compute_seconds if self.compute_seconds and computed else None
 
     @property
     def failed(self) -> list[Heard]:
         """Utterances whose audio could not be used."""
         return [item for item in self.heard if item.error]
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """Digest of the held-out set: ids, references, audio."""
-        import hashlib
-
-        lines = (f"{item.row.id}\t{item.row.text}\t{item.audio_digest}\n" for item in self.heard)
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        """Digest of the held-out set (see `held_out_digest`)."""
+        return held_out_digest(self.heard)
 
 
-def transcribe(recognizer: Any, rows: list[Row], label: str) -> Transcription:
-    """Transcribe all rows with a recognizer of this or another version of the recognizer package."""
+def transcribe(recognizer: Any, held_out: Sequence[Row | Clip], label: str, memory: Transcripts | None = None) -> Transcription:
+    """Transcribe all rows with a recognizer of this or another version of the recognizer package.
+
+    `memory`: what this very model heard before, which it does not hear again, and is told of what it hears now. The audio of a clip
+    is read only if it has to be heard.
+    """
     heard: list[Heard] = []
-    spent = 0.0
-    progress = bar(total=len(rows), label=label, unit="clip")
-    for chunk in _chunks(rows):
-        loaded = [_load(row) for row in chunk]
-        usable = [samples for samples, _ in loaded if samples is not None]
-        if not heard and usable:
-            recognizer.recognize(usable[:1])  # warm-up: the first call allocates and compiles
+    spent = computed = 0.0
+    progress = bar(total=len(held_out), label=label, unit="clip")
+    for chunk in _chunks(held_out):
+        loaded = [(item, None) if isinstance(item, Clip) else open_clip(item) for item in chunk]
+        known = memory.known(clip.audio_digest for clip, _ in loaded) if memory else {}
+        loaded = [pair if pair[1] is not None or pair[0].error or pair[0].audio_digest in known else open_clip(pair[0].row) for pair in loaded]
+        unheard = [(clip, samples) for clip, samples in loaded if samples is not None and clip.audio_digest not in known]
+        if unheard and not computed:
+            recognizer.recognize([unheard[0][1]])  # warm-up: the first call allocates and compiles
         started = time.perf_counter()
-        recognitions = iter(recognizer.recognize(usable))
+        recognitions = recognizer.recognize([samples for _, samples in unheard]) if unheard else []
         spent += time.perf_counter() - started
-        for row, (samples, error) in zip(chunk, loaded, strict=True):
-            heard.append(_heard(row, samples, error, None if samples is None else next(recognitions)))
+        computed += sum(clip.seconds for clip, _ in unheard)
+        new = {clip.audio_digest: Transcript(found.text, float(found.confidence)) for (clip, _), found in zip(unheard, recognitions, strict=True)}
+        if memory:
+            memory.keep(new)
+        heard += [_heard(clip, (known | new).get(clip.audio_digest)) for clip, _ in loaded]
         progress.update(len(chunk))
     progress.close()
-    return Transcription(heard, spent, _hardware(recognizer))
+    return Transcription(heard, spent, _hardware(recognizer), computed)
 
 
-def _heard(row: Row, samples: np.ndarray | None, error: str, recognition: Any) -> Heard:
-    if samples is None:
-        return Heard(row, "", 0.0, 0.0, "", error)
-    return Heard(row, recognition.text, recognition.confidence, len(samples) / SAMPLE_RATE, digest(to_int16(samples)))
+def _heard(clip: Clip, found: Transcript | None) -> Heard:
+    if found is None:
+        return Heard(clip.row, "", 0.0, 0.0, "", clip.error)
+    return Heard(clip.row, found.text, found.confidence, clip.seconds, clip.audio_digest, snr=clip.snr)
 
 
-def _load(row: Row) -> tuple[np.ndarray | None, str]:
-    """Samples, or the reason why there are none."""
-    if row.problem:
-        return None, row.problem
-    try:
-        source = row.audio if isinstance(row.audio, Path) else row.audio.read()
-        return load(source, offset=row.offset, seconds=row.seconds, channel=row.channel).samples, ""
-    except (AudioError, OSError) as error:
-        return None, f"the audio {error}"
-
-
-def _chunks(rows: list[Row]) -> Iterator[list[Row]]:
-    for start in range(0, len(rows), CHUNK):
-        yield rows[start : start + CHUNK]
+def _chunks(held_out: Sequence[Row | Clip]) -> Iterator[Sequence[Row | Clip]]:
+    for start in range(0, len(held_out), CHUNK):
+        yield held_out[start : start + CHUNK]
 
 
 def _hardware(recognizer: Any) -> str:
