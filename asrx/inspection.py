@@ -1,7 +1,5 @@
 """Inspect: a model's loss on each utterance of a corpus, to find the transcripts that are wrong. A person looks, and training leaves out what is listed."""
 
-import base64
-import io
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -9,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import packaging, tracking, workspace
+from . import packaging, pages, tracking, workspace
 from .config import resolve
 from .corpus.shards import PreparedCorpus, Split
 from .error_counts import count_all, pool
@@ -17,10 +15,9 @@ from .errors import InputError
 from .files import write_text
 from .models import Transcriber, load_family
 from .progress import bar
-from .recognizer.audio import SAMPLE_RATE, to_float
+from .recognizer.audio import to_float
 from .scoring.scored_models import open_model
 from .tables import csv_of
-from .text import score_text
 from .training.evaluation import spread
 
 log = logging.getLogger("asrx")
@@ -158,34 +155,7 @@ def _marked(rows: Sequence[Inspected], threshold: float) -> Iterator[Inspected]:
 
 
 def _page(corpus: PreparedCorpus, spec: str, suspects: Sequence[Inspected], split: Split, threshold: float, count: int) -> str:
-    """Self-contained HTML: transcript and hypothesis word by word, and the audio."""
-    from jinja2 import Environment, PackageLoader
-
     place = {name: index for index, name in enumerate(split.column("id"))}
-    shown = [(row, aligned(row.transcript, row.hypothesis), _flac(split.audio(place[row.id]))) for row in suspects[:ON_PAGE]]
-    template = Environment(loader=PackageLoader("asrx"), autoescape=True, trim_blocks=True, lstrip_blocks=True).get_template(PAGE)
+    shown = [(row, pages.columns(row.transcript, [row.hypothesis]), pages.sound(split.audio(place[row.id]))) for row in suspects[:ON_PAGE]]
     facts = {"corpus": corpus.name, "language": corpus.meta["language"], "model": spec}
-    return template.render(shown=shown, suspects=len(suspects), count=count, threshold=threshold, **facts)
-
-
-def aligned(reference: str, hypothesis: str) -> list[tuple[str, str, str]]:
-    """Words side by side: (equal, substitute, delete or insert; words said; words heard), in the default scoring form."""
-    import jiwer
-
-    said, heard = score_text(reference), score_text(hypothesis)
-    if not said or not heard:
-        return [("delete" if said else "insert", said, heard)]
-    output = jiwer.process_words(said, heard)
-    left, right = output.references[0], output.hypotheses[0]
-    pieces = output.alignments[0]
-    return [
-        (piece.type, " ".join(left[piece.ref_start_idx : piece.ref_end_idx]), " ".join(right[piece.hyp_start_idx : piece.hyp_end_idx])) for piece in pieces
-    ]
-
-
-def _flac(samples: np.ndarray) -> str:
-    import soundfile
-
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, SAMPLE_RATE, format="FLAC")
-    return base64.b64encode(buffer.getvalue()).decode()
+    return pages.render(PAGE, shown=shown, suspects=len(suspects), count=count, threshold=threshold, **facts)

@@ -80,6 +80,10 @@ class Run:
         """Upload a file, now."""
         self.client.log_artifact(self.id, str(path), folder)
 
+    def table(self, name: str, frame: Any) -> None:
+        """A pandas frame as a .json artifact that MLflow shows as a table, now."""
+        self.client.log_table(self.id, frame, name)
+
     def text_later(self, name: str, content: str) -> None:
         """As `text`, but in the background: a server that is down costs nothing."""
         write_text(self.folder / name, content)

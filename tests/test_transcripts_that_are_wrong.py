@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from conftest import Outcome, write_rows
 
+from asrx import inspection
 from asrx.config import Data, resolve
 from asrx.corpus.prepare import Source, prepare
 from asrx.corpus.shards import PreparedCorpus
 from asrx.errors import InputError
-from asrx.inspection import aligned, bounds, inspect
+from asrx.inspection import bounds, inspect
+from asrx.text import score_text
 from asrx.training import request, sampling
 from asrx.training.resume import training_key
 
@@ -26,13 +28,6 @@ def test_one_wild_loss_does_not_hide_behind_itself() -> None:
     median, threshold = bounds([*usual, 40.0, float("inf")])
     assert median == pytest.approx(1.0, abs=0.02)
     assert 1.4 < threshold < 1.6
-
-
-def test_words_are_shown_side_by_side() -> None:
-    assert aligned("Please turn on the light.", "turn of the light now") == [
-        ("delete", "please", ""), ("equal", "turn", "turn"), ("substitute", "on", "of"), ("equal", "the light", "the light"), ("insert", "", "now"),
-    ]  # fmt: skip
-    assert aligned("light", "") == [("delete", "light", "")]
 
 
 def test_a_model_that_knows_nothing_suspects_nothing_much(asrx: Callable[..., Outcome], trained: Any, corpus: Path, tmp_path: Path) -> None:
@@ -47,6 +42,15 @@ def test_a_model_that_knows_nothing_suspects_nothing_much(asrx: Callable[..., Ou
     refused = asrx("inspect", "--model", trained.run_id, "--data", corpus, "--split", "dev")
     assert refused.status == 2
     assert "it has train, validation" in refused.err
+
+
+def test_suspects_can_be_listened_to(home: Path, trained: Any, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "OUTLYING", -99.0)
+    found = inspect(trained.run_id, str(corpus), "validation", 2)
+    page = Path(found.page).read_text(encoding="utf-8")
+    assert len(found.suspects) == 2
+    assert page.count("<audio controls") == 2
+    assert all(f'<span class="said">{word}</span>' in page for row in found.suspects for word in score_text(row.transcript).split())
 
 
 def test_listed_utterances_are_not_trained_on(corpus: Path, tmp_path: Path) -> None:
