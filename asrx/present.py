@@ -141,7 +141,7 @@ def clipped(text: str) -> str:
 def scores(result: Any, name: str) -> str:
     """The figures of an evaluation, and the slices that were heard worse than the whole."""
     speed = "–" if result.rtfx is None else f"{result.rtfx:,.0f} x real time, {result.hardware}, warmed up"
-    speakers = f", {result.speakers:,} speakers" if result.speakers else ""
+    speakers = f", {result.speakers:,} speaker{'s' * (result.speakers != 1)}" if result.speakers else ""
     rows = [
         ("WER", per_cent(result.wer) + between(result.wer_low, result.wer_high)), ("CER", per_cent(result.cer)),
         ("sentence error rate", per_cent(result.sentence_error_rate)),
@@ -199,8 +199,8 @@ def decision(result: Any) -> str:
     if result.low is not None:
         interval = f"{100 * result.low:+.2f} to {100 * result.high:+.2f} points"
         rows += [(f"difference, {result.confidence:.0%} interval", f"{100 * result.difference:+.2f} points, {interval}")]
-    unit = "speakers" if result.clustered_by == "speaker" else "utterances, speakers unknown"
-    rows += [("held-out set", f"{result.utterances:,} utterances, {result.words:,} words, {result.clusters} {unit}"),
+    speakers = f"{result.clusters:,} speaker{'s' * (result.clusters != 1)}" if result.clustered_by == "speaker" else "speakers unknown"
+    rows += [("held-out set", f"{result.utterances:,} utterances, {result.words:,} words, {speakers}"),
              ("decision", _decided(result)), ("because", result.reason), ("champion", _champion(result))]  # fmt: skip
     return "\n".join([table(rows), *(f"  note: {note}" for note in result.verdict.get("notes", ()))])
 

@@ -57,7 +57,7 @@ def stub(replace: Callable[[Any, str, Any], None], outcome: str = "promote", at_
 
 def side(client: Any, ledger: Ledger, name: str, version: str, clips: Any, *_: Any) -> promotion.Side:
     """What a version hears that repeats its number."""
-    heard = [Heard(clip.row, f"version {version}", 1.0, clip.seconds, clip.audio_digest) for clip in clips]
+    heard = [Heard(clip.row, f"version {version}", 1.0, clip.seconds, clip.audio_digest, clip.error) for clip in clips]
     model = SimpleNamespace(digest=hashlib.sha256(f"{name} {version}".encode()).hexdigest(), folder=Path("nowhere"))
     return promotion.Side(model, Decoding("code", "transcribe", "cpu", ()), Transcription(heard, 1.0, "CPU"))
 

@@ -128,3 +128,17 @@ def test_a_dry_run_records_nothing(name: str, asrx, held_out: Path) -> None:
     assert tried.status == 0 and "dry run, nothing was recorded" in tried.out and "it would be version 1" in tried.out
     assert told(asrx("history", "--json", "--name", name)) == before and state(name) == {"champion": "3", "previous": "2"}
     assert {item.version: dict(item.tags) for item in client.search_model_versions(f"name = '{name}'")} == versions
+
+
+def test_a_version_that_comes_back_is_not_called_rolled_back(name: str, asrx, held_out: Path) -> None:
+    from asrx import tracking
+
+    assert asrx("rollback", "--name", name, "--reason", "it drops digits").status == 0
+    assert "asrx.rolled_back" in tracking.connect().get_model_version(name, "3").tags
+    assert contests.compare(name, str(held_out), 3, baseline="1").champion == "2"  # was not compared with the champion
+    assert "asrx.rolled_back" in tracking.connect().get_model_version(name, "3").tags
+    with held_out.open(encoding="utf-8") as file:
+        shorter = held_out.with_name("shorter.csv")
+        shorter.write_text("".join(file.readlines()[:-1]), encoding="utf-8")
+    assert contests.compare(name, str(shorter), 3).champion == "3"
+    assert "asrx.rolled_back" not in tracking.connect().get_model_version(name, "3").tags

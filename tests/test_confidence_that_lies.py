@@ -17,7 +17,7 @@ def utterances(confidence: np.ndarray, right: np.ndarray, speakers: int = 8) -> 
     for number, (sure, hits) in enumerate(zip(confidence, right, strict=True)):
         words = reference.split()
         hypothesis = " ".join(words[:hits] + ["x"] * (WORDS - hits))
-        items.append(heard(f"u{number:05}", reference, hypothesis, f"s{number % speakers}", confidence=float(sure)))
+        items.append(heard(f"u{7919 * number % 100_003:05}", reference, hypothesis, f"s{number % speakers}", confidence=float(sure)))
     return items, count_all([item.row.text for item in items], [item.hypothesis for item in items])
 
 

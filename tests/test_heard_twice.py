@@ -103,3 +103,17 @@ def test_another_decoder_is_another_memory(trained: Any, home: Path) -> None:
     assert logged.digest == own.digest  # the copy that was logged is the code that is here
     older = type("CtcRecognizer", (), {"__module__": "recognizer_0123456789ab.ctc", "device": open_model(None, trained.folder).recognizer.device})()
     assert Decoding.of(older).digest != own.digest and Decoding.of(older).settings == own.settings
+
+
+def test_a_confidence_that_is_not_a_number_is_none_at_all(database: str, held_out: Path) -> None:
+    from types import SimpleNamespace
+
+    from asrx.corpus.prepare import Source
+    from asrx.ledger import Ledger, Transcripts
+    from asrx.scoring.transcribe import transcribe
+
+    diverged = SimpleNamespace(device=SimpleNamespace(type="cpu"), recognize=lambda many: [SimpleNamespace(text="", confidence=float("nan")) for _ in many])
+    rows = Source(str(held_out)).rows(siblings=False)
+    for _ in range(2):  # heard, and remembered
+        result = transcribe(diverged, rows, "diverged", Transcripts(Ledger.open(), "diverged", "decoding"))
+        assert {item.confidence for item in result.heard} == {0.0}

@@ -87,6 +87,13 @@ def test_a_slice_of_few_or_unlike_speakers_is_reported_and_not_judged() -> None:
     assert found.blocks == () and "3 of 4 slices are too small to judge: accent=few, accent=unlike, accent=one" in found.notes
 
 
+def test_a_gain_on_a_slice_is_told_from_too_few_speakers() -> None:
+    unlike = [2, 20, 2, 20, 2, 20, *BETTER[1][6:]]
+    found = verdict(BETTER[0], unlike, slices={"accent": {"gain": list(range(6)), "one": [0], "two": [0, 2]}})
+    assert [(item.powered, item.worse, item.undecided) for item in found.slices] == [(False, False, False), (False, False, True), (False, False, True)]
+    assert "2 of 3 slices are too small to judge: accent=one, accent=two" in found.notes
+
+
 def test_a_slice_without_a_word_has_no_rate() -> None:
     silent = ErrorCounts(insertions=1, utterances=1, wrong_utterances=1)
     said = counts([1] * 10)

@@ -13,8 +13,8 @@ from asrx.cli import cli
 from asrx.errors import ConfigError
 
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))
-TRAINING = ("main", "prepare", "train", "pretrain", "replicate", "search", "sync")
-ENTRY_POINTS = (*TRAINING, "evaluate", "register", "compare", "rollback", "history", "repair", "prune")
+STAGES = ("main", "prepare", "train", "pretrain", "replicate", "search", "sync")
+ENTRY_POINTS = (*STAGES, "evaluate", "register", "compare", "rollback", "history", "repair", "prune")
 COMMANDS = {**cli.commands, **cli.commands["registry"].commands}
 NOT_FOR_PROJECTS = {"json", "debug", "help"}
 

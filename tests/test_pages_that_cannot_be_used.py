@@ -14,7 +14,7 @@ from asrx import pages, tracking
 from asrx.options import Gate
 from asrx.registry import gate
 from asrx.registry.verdict import Leaks, Verdict
-from asrx.scoring import confusions, evaluate, listening, report, slices
+from asrx.scoring import charts, confusions, evaluate, listening, report, slices
 from asrx.scoring.clips import open_clip
 from asrx.scoring.speed import SpeedRatio
 from asrx.scoring.transcribe import Heard, Transcription
@@ -243,6 +243,11 @@ def test_a_slice_that_nothing_is_known_of_does_not_flatten_the_others() -> None:
     axis = report.axis_of([0.0, -0.01, 0.01], [-0.6, 0.6])
     assert axis.holds(0.01) and not axis.holds(0.6)
     assert 100 * 0.01 / (axis.ticks[-1] - axis.ticks[0]) > 10
+
+
+def test_a_chart_without_an_error_has_a_scale() -> None:
+    axis = charts.Axis.over([0.0, 0.0])
+    assert len({axis.label(tick) for tick in axis.ticks}) == len(axis.ticks) and axis.at(0.0) == 0
 
 
 def test_the_table_of_utterances_comes_back_as_it_was(home: Path, transcriptions: tuple[Transcription, Transcription]) -> None:

@@ -68,3 +68,24 @@ def test_an_alias_that_was_moved_meanwhile_is_left_alone(database: str, held_out
     assert asrx("registry", "repair", "--name", name).status == 0
     assert state(name) == {"candidate": "2", "champion": "2", "previous": "1"}
     assert "nothing to repair" in asrx("registry", "repair", "--name", name).out
+
+
+def test_a_decision_that_was_overtaken_moves_no_alias(database: str, held_out: Path, tmp_path: Path, asrx, monkeypatch, request) -> None:
+    from asrx import tracking
+    from asrx.ledger import Ledger
+    from asrx.registry import settling
+
+    name = f"overtaken-{request.node.callspec.id}"
+    contests.register(name, tmp_path, 4, champion=1, candidate=2)
+    contests.stub(monkeypatch.setattr)
+    with monkeypatch.context() as dying:
+        dying.setattr(settling, "follow", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            contests.compare(name, str(held_out))
+    tracking.connect().set_registered_model_alias(name, "champion", "3")
+    assert contests.compare(name, str(held_out), 4).champion == "4"
+    tracking.connect().set_registered_model_alias(name, "champion", "1")
+    assert asrx("history", "--name", name).status == 0
+    assert state(name)["champion"] == "1" and all(row.applied_at for row in Ledger.open().decisions(name))
+    assert asrx("registry", "repair", "--name", name).status == 0
+    assert state(name)["champion"] == "4"

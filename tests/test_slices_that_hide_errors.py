@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from conftest import write_rows
 from heard import heard, transcription
 
+from asrx.corpus.prepare import Source
 from asrx.recognizer.audio import load
 from asrx.scoring import slices, snr
 from asrx.scoring.significance import ratio_interval
@@ -33,6 +35,13 @@ def test_every_column_divides_the_utterances_by_its_values() -> None:
     found = slices.of(utterances(12, gender=lambda n: "fm"[n % 2], room=lambda n: ["hall", "car", ""][n % 3]))
     assert members(found, "gender") == {"f": [0, 2, 4, 6, 8, 10], "m": [1, 3, 5, 7, 9, 11]}
     assert members(found, "room") == {"car": [1, 4, 7, 10], "hall": [0, 3, 6, 9]}  # who says nothing is in none
+
+
+def test_every_column_of_a_parquet_table_comes_along(tmp_path: Path) -> None:
+    rooms = {"room": ["hall", None], "sex": ["f", "m"], "votes": [2.5, float("nan")]}
+    table = tmp_path / "rooms.parquet"
+    pandas.DataFrame({"path": ["a.wav", "b.wav"], "text": ["one", "two"], "speaker": ["s1", "s2"], **rooms}).to_parquet(table)
+    assert [row.slices for row in Source(str(table)).rows(siblings=False)] == [{"gender": "f", "room": "hall", "votes": "2.5"}, {"gender": "m"}]
 
 
 def test_columns_that_divide_nothing_are_left_out() -> None:
@@ -70,7 +79,7 @@ def test_a_slice_without_words_or_speakers_has_no_figures_made_up() -> None:
     items = [heard(f"u{n}", "" if n % 2 else "a", "b", slices={"kind": "noise" if n % 2 else "speech"}) for n in range(8)]
     noise, speech = sorted((item for item in slices.score(transcription(items)) if item.column == "kind"), key=lambda item: item.value)
     assert (noise.utterances, noise.words, noise.speakers, noise.wer, noise.low) == (4, 0, 0, None, None)
-    assert (speech.words, speech.speakers, speech.wer) == (4, 0, 1)
+    assert (speech.words, speech.speakers, speech.wer, speech.low) == (4, 0, 1, 1)  # utterances stand for speakers
 
 
 @pytest.fixture(scope="module")

@@ -141,6 +141,7 @@ def test_a_lone_model_needs_to_be_asked_for_and_a_ceiling(ceiling: str, outcome:
     assert ("champion" in aliases(client, name)) == (outcome == "promote")
     if outcome == "promote":
         assert asrx("compare", "--name", name, "--csv", held_out, "--first").status == 2
+        assert compare("--first", f"gate.max_wer={ceiling}")["standing"]
 
 
 def test_a_champion_that_changed_meanwhile_is_not_overwritten(register, compare, asrx, client, name: str, letter_model, held_out, monkeypatch) -> None:
@@ -157,6 +158,8 @@ def test_a_champion_that_changed_meanwhile_is_not_overwritten(register, compare,
     refused = asrx("compare", "--name", name, "--csv", held_out, "--candidate", a)
     assert refused.status == 2 and "changed while" in refused.complaint[0]
     assert aliases(client, name)["champion"] == b
+    (run,) = client.search_runs([client.get_experiment_by_name("asrx").experiment_id], f"params.`asrx.name` = '{name}' and tags.`asrx.kind` = 'compare'")
+    assert run.data.tags["asrx.decision"] == "refused"
 
 
 def test_audio_that_was_trained_on_is_no_evidence(asrx, register, compare, client, name: str, trained, letter_model, recordings: Path) -> None:

@@ -107,7 +107,7 @@ def history(name: str) -> tuple[Any, str]:
 @click.option("--dry-run", is_flag=False, flag_value="true", default="false", help="List what would be deleted, with sizes.")
 @common
 def prune(days: float, dry_run: str) -> tuple[Any, str]:
-    """Delete old checkpoints and failed trainings, nothing that a registered version or a decision refers to."""
+    """Delete old checkpoints, and trainings that failed or were left unfinished, nothing that a registered version or a decision refers to."""
     from .. import config, present
     from ..registry import prune as stage
 

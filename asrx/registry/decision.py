@@ -73,11 +73,6 @@ class Decision:
             model=self.name, sequence=sequence, held_out=self.held_out_digest, figures=figures, libraries=libraries, decided_by=whoever(), **own
         )
 
-    @property
-    def moves_champion(self) -> bool:
-        """Whether the alias has to follow."""
-        return self.champion != self.champion_before
-
     def entered(self, row: DecisionRow) -> "Decision":
         """With what it got in the ledger."""
         at: datetime = row.decided_at

@@ -5,14 +5,16 @@ from dataclasses import asdict
 from typing import Any
 
 from .. import tracking
+from ..errors import RegistryError
 from ..scoring import report
+from ..scoring.evaluate import with_slices
 from ..scoring.transcribe import Transcription
 from ..tables import csv_of
 from .decision import Decision
 from .plot import plot_comparison
 from .verdict import Verdict
 
-DECISION_FILE, PAGE = "decision.json", "report.html"
+DECISION_FILE, OUTCOME = "decision.json", "asrx.decision"
 
 
 def record(run: tracking.Run, decision: Decision, verdict: Verdict, new: Transcription, old: Transcription | None, source: str, language: str | None) -> None:
@@ -24,27 +26,37 @@ def record(run: tracking.Run, decision: Decision, verdict: Verdict, new: Transcr
         run.artifact(picture)
     profile = {"utterances": decision.utterances, "words": decision.words}
     run.dataset("held-out", decision.held_out_digest, source, profile, "evaluation")
-    run.text(DECISION_FILE, json.dumps(asdict(decision), indent=2, ensure_ascii=False) + "\n")
     rows = side_by_side(new, old)
     run.text("utterances.csv", csv_of(rows))
     report.log_tables(run, rows)
-    run.text(PAGE, report.comparison_page(verdict, new, old, _facts(decision, run, source, language)))
-    run.tags({"asrx.decision": decision.outcome})
+    run.text(report.PAGE, report.comparison_page(verdict, new, old, _facts(decision, run, source, language)))
+    decided(run, decision)
+
+
+def decided(run: tracking.Run, decision: Decision) -> None:
+    """Log a decision; again when it is in the ledger."""
+    run.text(DECISION_FILE, json.dumps(asdict(decision), indent=2, ensure_ascii=False) + "\n")
+    run.tags({OUTCOME: decision.outcome})
     run.note(f"**{decision.outcome}**: {decision.reason}")
 
 
+def refused(run: tracking.Run, error: RegistryError) -> None:
+    """The decision did not count."""
+    run.tags({OUTCOME: "refused"})
+    run.note(f"**refused**: {error}")
+
+
 def side_by_side(new: Transcription, old: Transcription | None) -> list[dict[str, Any]]:
-    """One row per utterance with both sides' hypotheses and errors, for tables; columns of slices at the end."""
-    names = list(dict.fromkeys(name for item in new.heard for name in item.row.slices))
+    """One row per utterance with both sides' hypotheses and errors, for tables."""
     rows = []
     for index, item in enumerate(new.heard):
         row = {"id": item.row.id, "speaker": item.row.speaker, "reference": item.row.text}
         row |= {"candidate": item.hypothesis, "candidate_errors": new.counts[index].errors}
         if old:
             row |= {"baseline": old.heard[index].hypothesis, "baseline_errors": old.counts[index].errors}
-        row |= {"words": new.counts[index].words, "seconds": round(item.seconds, 3), "snr": item.snr, "error": item.error}
-        rows.append({**{name: item.row.slices.get(name, "") for name in names}, **row})
-    return rows
+        row |= {"words": new.counts[index].words, "seconds": round(item.seconds, 3), "snr": None if item.snr is None else round(item.snr, 1)}
+        rows.append({**row, "error": item.error})
+    return with_slices(rows, new)
 
 
 def _metrics(decision: Decision, verdict: Verdict, new: Transcription, old: Transcription | None) -> dict[str, float | None]:

@@ -151,14 +151,15 @@ def _slices(pairs: _Pairs, slices: Mapping[str, Mapping[str, Sequence[int]]], op
 
 def _slice(column: str, value: str, utterances: int, found: PairedDifference, baseline: float, candidate: float, options: Gate) -> SliceVerdict:
     margin = max(options.slice_margin, options.slice_margin_relative * baseline)
-    powered, upper = False, None
+    enough, powered, upper = found.clusters >= options.slice_min_speakers, False, None
     if found.standard_error is not None:
         spread = t_quantile(options.guard_confidence, found.clusters - 1) * found.standard_error
-        powered, upper = found.clusters >= options.slice_min_speakers and spread <= margin, found.difference + spread
-    worse = powered and upper > margin
+        powered, upper = enough and spread <= margin, found.difference + spread
+    lost = upper is None or upper > margin
     return SliceVerdict(
-        column, str(value), utterances, found.words, found.clusters, baseline, candidate, found.difference, found.standard_error, upper, margin, powered, worse
-    )
+        column, str(value), utterances, found.words, found.clusters, baseline, candidate, found.difference, found.standard_error, upper, margin,
+        powered, worse=powered and lost, undecided=not powered and (lost or not enough),
+    )  # fmt: skip
 
 
 def _leaked(leaks: Leaks, utterances: int) -> tuple[str, ...]:
@@ -210,7 +211,7 @@ def _notes(judged: Sequence[SliceVerdict], speed_unknown: bool, leaks: Leaks, by
     notes = []
     if not by_speaker:
         notes.append("speakers are not known: utterances are taken as independent of each other, so the intervals are optimistic")
-    weak = [f"{item.column}={item.value}" for item in judged if not item.powered]
+    weak = [f"{item.column}={item.value}" for item in judged if item.undecided]
     if weak:
         more = f" and {len(weak) - NAMED} more" if len(weak) > NAMED else ""
         notes.append(f"{len(weak)} of {len(judged)} slices are too small to judge: {', '.join(weak[:NAMED])}{more}")

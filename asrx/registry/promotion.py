@@ -72,11 +72,14 @@ def compare(
     if not rows:
         raise InputError(f"{source.path} holds no utterances")
     clips = listen(rows)
+    if all(clip.error for clip in clips):
+        first = f"{clips[0].row.id}: {clips[0].error}"
+        raise InputError(f"none of the {len(clips):,} recordings of {source.path} can be used (the first one, {first}); see --audio-dir and --audio-column")
     digest = held_out_digest(clips)
     if standing := _standing(client, ledger, contest, digest, options):
         tracking.nothing_to_do(client, "compare", f"Decision {standing.sequence} about {name} stands.")
         return standing
-    if contest.candidate == contest.baseline:
+    if contest.candidate == contest.baseline or (contest.baseline is None and contest.champion):
         champion = f"version {contest.candidate} of {name} is the champion already"
         raise RegistryError(f"{champion}: there is nothing to compare it with; register a new candidate, or name --baseline and --candidate")
     with tracking.run("compare", f"compare {name} version {contest.candidate}", client, parent=parent) as run:
@@ -85,6 +88,7 @@ def compare(
         old = _side(client, ledger, name, contest.baseline, clips, "baseline", dry_run) if contest.baseline else None
         new, old = _matched(new, old, digest)
         verdict = _verdict(client, contest, new, old, options)
+        verdict = replace(verdict, notes=(*_notes(new.result), *verdict.notes))
         decision = _decision(contest, new, old, verdict, options, run.id)
         language = packaging.read_facts(new.model.folder).language
         evidence.record(run, decision, verdict, new.result, old.result if old else None, source.path, language)
@@ -92,7 +96,13 @@ def compare(
             run.tags({"asrx.dry_run": "true"})
             return decision
         ledger.keep_held_out(*_held_out(source, clips, new.result))
-        return enter(client, ledger, decision, contest.sequence)
+        try:
+            decision = enter(client, ledger, decision, contest.sequence)
+        except RegistryError as error:
+            evidence.refused(run, error)
+            raise
+        evidence.decided(run, decision)
+        return decision
 
 
 def enter(client: Any, ledger: Ledger, decision: Decision, seen: int) -> Decision:
@@ -123,10 +133,10 @@ def _contest(client: Any, ledger: Ledger, name: str, baseline: str | None, candi
     champion = known.get(CHAMPION)
     state = champion, known.get(PREVIOUS), last.sequence if last else 0
     if first:
-        if champion:
+        lone = version_number(client, name, candidate or (CANDIDATE if CANDIDATE in known else BASELINE))
+        if champion not in (None, lone):
             raise RegistryError(f"{name} has a champion (version {champion}); --first is for a name without one")
-        lone = candidate or (CANDIDATE if CANDIDATE in known else BASELINE)
-        return Contest(name, version_number(client, name, lone), None, *state)
+        return Contest(name, lone, None, *state)
     if candidate is None and CANDIDATE not in known:
         raise RegistryError(f"{name} has no candidate to compare; register a second model, or promote a lone one with --first")
     base = baseline or (CHAMPION if champion else BASELINE)
@@ -191,6 +201,21 @@ def _verdict(client: Any, contest: Contest, new: Side, old: Side | None, options
         verdict = gate.judge(*asked, ratio, known, options)
     texts = [[item.hypothesis for item in side.result.heard] for side in (old, new)]
     return replace(verdict, mapsswe=mapsswe([item.row.text for item in new.result.heard], *texts))
+
+
+def _notes(result: Transcription) -> list[str]:
+    """What is missing in the held-out set, which the error counts do not show."""
+    notes, everything = [], f"{len(result.heard):,}"
+    if failed := result.failed:
+        first = f"{failed[0].row.id}: {failed[0].error}"
+        notes.append(f"{len(failed):,} of {everything} recordings could not be used and count as silence (the first one, {first})")
+    unknown = sum(not item.row.speaker for item in result.heard)
+    if 0 < unknown < len(result.heard):
+        notes.append(f"{unknown:,} of {everything} utterances have no speaker and count as one more speaker's")
+    heard = [item.audio_digest for item in result.heard if not item.error]
+    if again := len(heard) - len(set(heard)):
+        notes.append(f"{again:,} of {everything} utterances repeat a recording that is in the held-out set already")
+    return notes
 
 
 def _clusters(result: Transcription) -> tuple[list[str], bool]:

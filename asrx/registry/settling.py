@@ -106,13 +106,18 @@ def repair(name: str) -> Repair:
 
 
 def follow(client: Any, ledger: Ledger, row: DecisionRow) -> bool:
-    """Let the registry follow a decision; False if another process has. RegistryError if it cannot, or somebody moved the champion meanwhile."""
+    """Let the registry follow a decision; False if another process has. RegistryError if it cannot, or somebody moved the champion meanwhile.
+
+    The aliases are those of the last decision: an earlier one only leaves its tags.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
+        is_last = ledger.last(row.model).sequence == row.sequence
         with ledger.applying(row) as mine:
             if mine:
-                _move_aliases(client, row)
+                if is_last:
+                    _move_aliases(client, row)
                 _tag(client, row)
         return mine
     except MlflowException as error:
@@ -184,6 +189,8 @@ def _tag(client: Any, row: DecisionRow) -> None:
         return
     figures = row.figures
     wer = "none" if figures["candidate_wer"] is None else f"{figures['candidate_wer']:.2%}"
+    if row.champion == row.candidate:
+        _untag(client, row, ROLLED_BACK)
     tags = {DECISION: str(row.id), OUTCOME: row.outcome}
     description = f"{row.outcome.capitalize()}: {row.reason}."
     if row.held_out:
@@ -196,6 +203,11 @@ def _tag(client: Any, row: DecisionRow) -> None:
     for key, value in tags.items():
         client.set_model_version_tag(row.model, row.candidate, key, value)
     client.update_model_version(row.model, row.candidate, description)
+
+
+def _untag(client: Any, row: DecisionRow, key: str) -> None:
+    if key in client.get_model_version(row.model, row.candidate).tags:
+        client.delete_model_version_tag(row.model, row.candidate, key)
 
 
 def _shown(version: str | None) -> str:

@@ -35,6 +35,7 @@ class SliceVerdict:
     margin: float  # the loss that is put up with
     powered: bool  # whether the bound is narrow enough to say anything about the margin
     worse: bool  # powered, and a loss beyond the margin is not excluded
+    undecided: bool  # too few speakers, or a wide bound that does not exclude such a loss
 
 
 @dataclass(frozen=True)

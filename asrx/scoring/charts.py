@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ..pages import MINUS
 
 TICKS = 5  # spaces between them, at most
+NARROWEST = 0.01  # a point, where all values are 0
 FARTHEST = 2.0  # times what is known well: what is known badly is drawn no farther out
 
 
@@ -22,6 +23,8 @@ class Axis:
 
         values = list(values)
         low, high = min(values), max(values)
+        if low == high == 0:
+            high = NARROWEST
         room = (high - low or 0.02) / 25
         return cls(tuple(MaxNLocator(TICKS).tick_values(low and low - room, high and high + room).tolist()))
 

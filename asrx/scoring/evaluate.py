@@ -154,5 +154,10 @@ def utterance_rows(result: Transcription) -> list[dict[str, Any]]:
         }
         for item, counts, form in zip(result.heard, result.counts, forms, strict=True)
     ]  # fmt: skip
+    return with_slices(rows, result)
+
+
+def with_slices(rows: Sequence[dict[str, Any]], result: Transcription) -> list[dict[str, Any]]:
+    """The rows, one per utterance, with the columns that came with the held-out table at the end; one whose name is taken is `NAME (table)`."""
     names = {name: f"{name} (table)" if name in rows[0] else name for item in result.heard for name in item.row.slices}
     return [{**row, **{names[name]: item.row.slices.get(name, "") for name in names}} for row, item in zip(rows, result.heard)]

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from typing import Any
 
 from ..corpus.rows import Row
@@ -89,13 +90,19 @@ def transcribe(recognizer: Any, held_out: Sequence[Row | Clip], label: str, memo
         recognitions = recognizer.recognize([samples for _, samples in unheard]) if unheard else []
         spent += time.perf_counter() - started
         computed += sum(clip.seconds for clip, _ in unheard)
-        new = {clip.audio_digest: Transcript(found.text, float(found.confidence)) for (clip, _), found in zip(unheard, recognitions, strict=True)}
+        new = {clip.audio_digest: _transcript(found) for (clip, _), found in zip(unheard, recognitions, strict=True)}
         if memory:
             memory.keep(new)
         heard += [_heard(clip, (known | new).get(clip.audio_digest)) for clip, _ in loaded]
         progress.update(len(chunk))
     progress.close()
     return Transcription(heard, spent, _hardware(recognizer), computed)
+
+
+def _transcript(found: Any) -> Transcript:
+    """A model whose weights are not finite is sure of nothing."""
+    confidence = float(found.confidence)
+    return Transcript(found.text, confidence if isfinite(confidence) else 0.0)
 
 
 def _heard(clip: Clip, found: Transcript | None) -> Heard:

@@ -92,11 +92,11 @@ def _rows_of_file(file: Path, split: str | None, request: Request) -> Iterator[R
         for index in range(len(batch)):
             record = {name: _named(values[index], table.labels.get(name)) for name, values in columns.items()}
             audio = Inside(str(file), number + index, column=table.audio) if inside[index] else finder.find(paths[index] or "")
-            yield _row(table, record, audio, paths[index], number + index, split)
+            yield _row(table, record, audio, paths[index], number + index, split, request.every_column)
         number += len(batch)
 
 
-def _row(table: _Table, record: dict[str, Any], audio: Path | Inside, path: str | None, number: int, split: str | None) -> Row:
+def _row(table: _Table, record: dict[str, Any], audio: Path | Inside, path: str | None, number: int, split: str | None, every_column: bool) -> Row:
     stem = os.path.splitext(path)[0] if path else f"{split or table.file.stem}-{number}"
     problem = url_problem(path) if path and isinstance(audio, Path) else ""
     return Row(
@@ -105,7 +105,7 @@ def _row(table: _Table, record: dict[str, Any], audio: Path | Inside, path: str 
         text=as_text(record.get(table.text)),
         speaker=as_text(record.get(table.speaker)) if table.speaker else "",
         split=split,
-        slices=slices_of(record),
+        slices=slices_of(record, every_column, (table.text, table.speaker)),
         problem=problem or ("" if audio != Path() else f"row {number} of {table.file.name} has no recording"),
     )
 

@@ -72,14 +72,14 @@ def as_text(value: object) -> str:
 def slices_of(record: Mapping[str, object], everything: bool = False, but: Container[str | None] = ()) -> dict[str, str]:
     """What a record says of speaker and material, under the names of SLICE_COLUMNS; nothing for what it leaves empty.
 
-    `everything`: all other columns, too, as they are called, except `but`.
+    `everything`: all other columns, too, as they are called, except `but`; NaN is how parquet leaves a number empty.
     """
     slices: dict[str, str] = {}
     for name, key in _slice_columns(tuple(record)):
         if (value := record[name]) and key not in slices:
             slices[key] = value if isinstance(value, str) and value.isascii() else as_text(value)
     if everything:
-        plain = {name: as_text(value) for name, value in record.items() if name not in but and not isinstance(value, list | dict)}
+        plain = {name: as_text(value) for name, value in record.items() if name not in but and value == value and not isinstance(value, list | dict)}
         slices |= {name.strip(): value for name, value in plain.items() if value and name.strip().lower() not in SLICE_COLUMNS}
     return slices
 
