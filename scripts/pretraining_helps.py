@@ -9,8 +9,9 @@ the built-in held-out set: other speakers, other sentences. Everything is kept u
 """
 
 import argparse
+import json
 import statistics
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from asrx import present, workspace
@@ -54,7 +55,10 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one seed and few steps")
-    print(report(run(QUICK if parser.parse_args().quick else Plan())))
+    parser.add_argument("--json", action="store_true", help="print the figures of each training instead of the table")
+    given = parser.parse_args()
+    outcomes = run(QUICK if given.quick else Plan())
+    print(json.dumps([asdict(outcome) for outcome in outcomes]) if given.json else report(outcomes))
 
 
 def run(plan: Plan) -> list[Outcome]:

@@ -51,7 +51,7 @@ def _begin_in_background(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def in_background(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The twins of the published experiments, from the session's start on."""
+    """The twins of the published experiments and what pre-training brings, from the session's start on."""
     import experiments
 
     with experiments.started(tmp_path_factory.mktemp("experiments")) as running:

@@ -1,4 +1,4 @@
-"""The twins of the published experiments, trained beside the other tests."""
+"""The twins of the published experiments, and what pre-training brings, trained beside the other tests."""
 
 import contextlib
 import csv
@@ -29,10 +29,11 @@ class Twin:
 
 @dataclass(frozen=True)
 class Experiments:
-    """All twins, in the environment of a newcomer."""
+    """All twins, in the environment of a newcomer, and the figures of scripts/pretraining_helps.py."""
 
     environment: dict[str, str]
     twins: dict[str, Future[Twin]]
+    pretraining: Future[list[dict[str, Any]]]
 
     def held_out(self, language: str) -> tuple[list[str], list[str]]:
         """Paths and references of the built-in test set."""
@@ -44,15 +45,16 @@ class Experiments:
 
 @contextlib.contextmanager
 def started(folder: Path) -> Iterator[Experiments]:
-    """The twins one after another, each on one core, for the length of the block."""
+    """One after another, each on one core, for the length of the block."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "ASRX_"))}
     store = {"ASRX_HOME": str(folder / "home"), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
     environment = {**clean, **store, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
     with ThreadPoolExecutor(1) as pool:
         twins = {name: pool.submit(_run, environment, name) for name in TWINS}
-        yield Experiments(environment, twins)
-        for twin in twins.values():
-            twin.cancel()
+        pretraining = pool.submit(_answer, environment, str(Path(__file__).parents[1] / "scripts" / "pretraining_helps.py"), "--quick", "--json")
+        yield Experiments(environment, twins, pretraining)
+        for waiting in (*twins.values(), pretraining):
+            waiting.cancel()
 
 
 def _run(environment: dict[str, str], recipe: str) -> Twin:
@@ -61,8 +63,11 @@ def _run(environment: dict[str, str], recipe: str) -> Twin:
 
 def asrx(environment: dict[str, str], *arguments: str) -> dict[str, Any]:
     """What a command answers."""
-    command = [sys.executable, "-m", "asrx", *arguments, "--json"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=COMMAND_SECONDS)
+    return _answer(environment, "-m", "asrx", *arguments, "--json")
+
+
+def _answer(environment: dict[str, str], *arguments: str) -> Any:
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=COMMAND_SECONDS)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 
