@@ -5,7 +5,8 @@
 
 A small model is trained once undisturbed. The same training is then killed at random moments, in the middle of steps and evaluations, every third
 time while a checkpoint is written, and taken up with `--resume auto`. Compared are the sha256 of the best model, of the last checkpoint's weights,
-average, optimizer, schedule and random generators, and the curves: each (key, step) once, with equal values. Exit status 1 if anything differs.
+average, optimizer, schedule and random generators, and the curves: each (key, step) once, with equal values. Exit status 1 if anything differs
+or the training ended before the last kill.
 """
 
 import argparse
@@ -58,9 +59,9 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         verdict = soak(Path(folder), given.kills, given.seed)
-    print(f"killed {verdict.kills} times, {verdict.half_written} of them while a checkpoint was written")
+    print(f"killed {verdict.kills} of {given.kills} times, {verdict.half_written} of them while a checkpoint was written")
     print("weights, optimizer and curves are those of the undisturbed training" if verdict.passed else f"DIFFERENT: {verdict.files} {verdict.points[:10]}")
-    sys.exit(not verdict.passed)
+    sys.exit(not verdict.passed or verdict.kills < given.kills)
 
 
 def soak(folder: Path, kills: int, seed: int) -> Verdict:

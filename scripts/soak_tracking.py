@@ -6,7 +6,7 @@
 A small model is trained at `logging_steps=1` against a real `mlflow server`, which is killed and started again at random moments; then
 `asrx sync` tells it the rest. Counted are the points that it has of each (key, step). The cost is that of Journal.add for the values that a step
 of that training logs, while a background thread delivers them to that server, as a share of that training's median step. Exit status 1 if a point
-was lost or doubled, or a step's journal costs 1 % of it or more.
+was lost or doubled, a step's journal costs 1 % of it or more, or the training ended before all restarts.
 """
 
 import argparse
@@ -43,13 +43,14 @@ class Verdict:
     lost: int
     doubled: int
     restarts: int
+    asked: int  # restarts that there should have been
     step: float  # s, median
     add: float  # s per step
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is missing, and nothing costs too much."""
-        return not self.lost and not self.doubled and self.add < ALLOWED * self.step
+        """Whether the server was restarted as often as asked, nothing is missing, and nothing costs too much."""
+        return self.restarts == self.asked and not self.lost and not self.doubled and self.add < ALLOWED * self.step
 
 
 class Server:
@@ -87,12 +88,12 @@ def main() -> None:
     """Print the verdict."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--restarts", type=int, default=5, help="times that the server is killed and started again")
-    parser.add_argument("--steps", type=int, default=400, help="of the training")
+    parser.add_argument("--steps", type=int, default=1_000, help="of the training")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         verdict = soak(Path(folder), given.restarts, given.steps, given.seed)
-    print(f"{verdict.points:,} points, {verdict.restarts} restarts: {verdict.lost} lost, {verdict.doubled} doubled")
+    print(f"{verdict.points:,} points, {verdict.restarts} of {verdict.asked} restarts: {verdict.lost} lost, {verdict.doubled} doubled")
     print(f"journal: {1e6 * verdict.add:.0f} µs a step of {1e3 * verdict.step:.1f} ms: {verdict.add / verdict.step:.2%}")
     print("passed" if verdict.passed else "FAILED")
     sys.exit(not verdict.passed)
@@ -115,7 +116,7 @@ def soak(folder: Path, restarts: int, steps: int, seed: int) -> Verdict:
             sys.exit(training.log()[-3000:])
         environment = {**os.environ, "ASRX_HOME": str(home), "MLFLOW_TRACKING_URI": server.uri}
         subprocess.run([sys.executable, "-m", "asrx", "sync"], env=environment, check=True)
-        return _counted(home, server, folder, done)
+        return _counted(home, server, folder, (done, restarts))
     finally:
         server.kill()
 
@@ -132,7 +133,7 @@ def _disturb(server: Server, training: trainings.Training, restarts: int, moment
     return restarts
 
 
-def _counted(home: Path, server: Server, folder: Path, restarts: int) -> Verdict:
+def _counted(home: Path, server: Server, folder: Path, restarts: tuple[int, int]) -> Verdict:
     import mlflow
 
     os.environ["MLFLOW_TRACKING_URI"] = server.uri
@@ -145,7 +146,7 @@ def _counted(home: Path, server: Server, folder: Path, restarts: int) -> Verdict
     step = statistics.median((after["t"] - before["t"]) / 1e3 for before, after in zip(steps, steps[1:]))
     values = {point["k"]: point["v"] for point in points if point["s"] == steps[len(steps) // 2]["s"] and not point["k"].startswith("system/")}
     doubled = sum(len(found) - 1 for found in there.values())
-    return Verdict(len(recorded), len(recorded - there.keys()), doubled, restarts, step, _cost(client, path.stem, folder, values, step))
+    return Verdict(len(recorded), len(recorded - there.keys()), doubled, *restarts, step, _cost(client, path.stem, folder, values, step))
 
 
 def _cost(client: object, run_id: str, folder: Path, values: dict[str, float], step: float) -> float:

@@ -46,7 +46,7 @@ def speed_up(model: Any, settings: Any, attention: str, widest: float | None = N
 def keep_freed_memory() -> None:
     """Have this process reuse the memory of large tensors. glibc gives each back to the system when it is freed; the next one's pages are cleared again.
 
-    That was a seventh of a step of wav2vec 2.0 base. What the process holds stays at its peak. With another C library nothing changes.
+    That was a tenth of a step of wav2vec 2.0 base. What the process holds stays at its peak. With another C library nothing changes.
     """
     if platform.libc_ver()[0] != "glibc":
         return
