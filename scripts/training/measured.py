@@ -14,7 +14,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-WARM = 3  # steps that are not counted, unless a request says more: buffers are taken, kernels chosen
+WARM = 10  # steps that are not counted, unless a request says more: until then memory is taken for the first time and kernels are chosen
 
 
 @dataclass(frozen=True)
