@@ -234,7 +234,8 @@ def repaired(result: Any) -> str:
 
 def pruned(items: Sequence[Any], dry_run: bool) -> str:
     """What was deleted, or would be."""
-    rows = [("run", "what", "outcome", "days ago", "size"), *((item.run_id, item.what, item.outcome, item.days, size_text(item.bytes)) for item in items)]
+    cells = [(item.run_id or "-", item.what, item.outcome or "-", item.days, size_text(item.bytes)) for item in items]
+    rows = [("run", "what", "outcome", "days ago", "size"), *cells]
     total = f"{size_text(sum(item.bytes for item in items))} {'would be freed (dry run, nothing was deleted)' if dry_run else 'freed'}"
     return "\n".join([*([table(rows)] if items else []), f"  {total}"])
 

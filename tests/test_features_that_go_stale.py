@@ -1,5 +1,6 @@
 """Log-mel features that are kept are those that would be computed, for as long as nothing changes what is heard."""
 
+import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,11 @@ def test_another_choice_of_utterances_or_extractor_has_features_of_its_own(corpu
     options = resolve(overrides=BERT)
     family, found = of_first(corpus, options)
     kept = features.kept(options, family, found)
+    folders = list((home / "asrx" / "features").iterdir())
+    for folder in folders:
+        os.utime(folder, (0, 0))
+    features.kept(options, family, found)
+    assert sum(folder.stat().st_mtime > 0 for folder in folders) == 1  # `asrx prune` deletes what was not opened for long
     _, fewer = of_first(corpus, options, 3)
     others = features.kept(options, family, fewer)
     assert (len(kept), len(others)) == (4, 3)

@@ -1,12 +1,15 @@
 """Pruning frees what nobody needs, and nothing that a version or a decision refers to."""
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 import contests
+import numpy as np
 import pytest
+import sounds
 
 
 @pytest.fixture
@@ -62,6 +65,22 @@ def test_old_checkpoints_and_failed_trainings_go_and_models_stay(run, asrx, clie
     assert client.get_run(failed).info.lifecycle_stage == "deleted"
     assert client.get_run(paused).info.lifecycle_stage == "active"
     assert pruned(asrx, "--days", 1) == {recent: "checkpoints"} and pruned(asrx, "--days", 1) == {}
+
+
+def test_caches_that_nobody_opened_go_and_the_next_training_makes_them_again(asrx, client, tmp_path: Path) -> None:
+    from asrx.training.sounds import opened
+
+    sounds.write(tmp_path / "noise" / "hum.wav")
+    kept = opened("augment.noise", str(tmp_path / "noise")).folder
+    old = time.time() - 40 * 86_400
+    os.utime(kept, (old, old))
+    assert opened("augment.noise", str(tmp_path / "noise")).folder == kept and pruned(asrx, "--days", 0) == {}
+    os.utime(kept, (old, old))
+    assert pruned(asrx, "--days", 41) == {} and pruned(asrx, "--dry-run") == {"": "sounds"}
+    assert str(40) in asrx("prune", "--dry-run").out and kept.is_dir()
+    assert pruned(asrx) == {"": "sounds"} and not kept.exists() and pruned(asrx) == {}
+    drawn = opened("augment.noise", str(tmp_path / "noise")).draw(np.random.default_rng(0))
+    assert len(drawn) == 24_000
 
 
 def test_checkpoints_in_the_artifacts_go_and_the_model_stays(run, asrx, client) -> None:

@@ -103,11 +103,11 @@ def history(name: str) -> tuple[Any, str]:
 
 
 @click.command()
-@click.option("--days", type=click.FloatRange(min=0), default=30, show_default=True, help="That have gone by since a run ended.")
+@click.option("--days", type=click.FloatRange(min=0), default=30, show_default=True, help="That have gone by since a run ended or a cache was used.")
 @click.option("--dry-run", is_flag=False, flag_value="true", default="false", help="List what would be deleted, with sizes.")
 @common
 def prune(days: float, dry_run: str) -> tuple[Any, str]:
-    """Delete old checkpoints, and trainings that failed or were left unfinished, nothing that a registered version or a decision refers to."""
+    """Delete old checkpoints, trainings that failed or were left unfinished, and caches; nothing that a registered version or a decision refers to."""
     from .. import config, present
     from ..registry import prune as stage
 

@@ -1,4 +1,4 @@
-"""Prune: disk space back from runs that no registered version and no decision refers to."""
+"""Prune: disk space back from runs that no registered version and no decision refers to, and from what trainings compute again when they need it."""
 
 import logging
 import shutil
@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import tracking
 from ..delivery import Unsaid, journals
-from ..files import held
+from ..files import held, locked
 from ..journal import undelivered
 from ..ledger import Ledger
 from ..packaging import MODEL_URI
@@ -21,6 +21,7 @@ log = logging.getLogger("asrx")
 
 DAY = 86_400  # s
 CHECKPOINTS = (PLACE, UPLOADS, "best_steps")  # folders of a run's folder: what only a training that goes on needs
+CACHES = ("features", "sounds")  # folders of ASRX_HOME; each folder in them was last used when it was last touched
 FAILED = ("failed", "interrupted")  # outcomes of trainings that are deleted as a whole
 PARENT = "mlflow.parentRunId"
 
@@ -29,10 +30,10 @@ PARENT = "mlflow.parentRunId"
 class Pruned:
     """What was deleted, or would be."""
 
-    run_id: str
-    what: str  # checkpoints, or run: all of it
-    outcome: str
-    days: int  # since the run ended
+    run_id: str  # empty for a cache
+    what: str  # checkpoints, or run: all of it; features or sounds: a cache
+    outcome: str  # of the run
+    days: int  # since the run ended, or the cache was used
     bytes: int  # here and in the run's artifacts
     folder: str
 
@@ -40,18 +41,35 @@ class Pruned:
 def prune(days: float = 30, dry_run: bool = False) -> list[Pruned]:
     """Delete the checkpoints of runs of this machine that ended `days` ago or earlier, and trainings that failed then; tell what it was.
 
+    So go features and decoded noises that no training has opened for as long, at least a day: the next one computes them again.
     Checkpoints in the runs' artifacts go, too. A training that failed is deleted in MLflow as its pages do it: `mlflow gc` makes that final.
     Never touched: what a version of a registered model or a decision refers to, runs that a process works on, runs that MLflow has not heard
     everything of, and models.
     """
     client = tracking.connect()
     kept = _referred_to(client)
-    return [item for folder in _folders() if folder.name not in kept and (item := _pruned(client, folder, days, dry_run))]
+    runs = [item for folder in _folders("runs") if folder.name not in kept and (item := _pruned(client, folder, days, dry_run))]
+    return runs + [item for kind in CACHES for folder in _folders(kind) if (item := _pruned_cache(folder, max(days, 1), dry_run))]
 
 
-def _folders() -> list[Path]:
-    runs = tracking.home() / "runs"
-    return sorted(path for path in runs.iterdir() if path.is_dir()) if runs.is_dir() else []
+def _folders(kind: str) -> list[Path]:
+    parent = tracking.home() / kind
+    return sorted(path for path in parent.iterdir() if path.is_dir() and not path.name.startswith(".")) if parent.is_dir() else []
+
+
+def _pruned_cache(folder: Path, days: float, dry_run: bool) -> Pruned | None:
+    with locked(folder):
+        age = time.time() - folder.stat().st_mtime if folder.exists() else 0.0
+        if age < days * DAY:
+            return None
+        size = _size(folder)
+        if not dry_run:
+            shutil.rmtree(folder)
+        return Pruned("", folder.parent.name, "", int(age / DAY), size, str(folder))
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _pruned(client: Any, folder: Path, days: float, dry_run: bool) -> Pruned | None:
@@ -66,7 +84,7 @@ def _pruned(client: Any, folder: Path, days: float, dry_run: bool) -> Pruned | N
         failed = outcome in FAILED and run.data.tags.get(tracking.KIND) in tracking.RESUMABLE and MODEL_URI not in run.data.tags
         whole = failed or run.info.lifecycle_stage == "deleted"
         parts = [folder] if whole else [folder / name for name in CHECKPOINTS]
-        size = sum(path.stat().st_size for part in parts for path in part.rglob("*") if path.is_file())
+        size = sum(map(_size, parts))
         uploaded = 0 if whole else _uploaded(client, folder.name)
         if not whole and not uploaded and not any(part.exists() for part in parts):
             return None

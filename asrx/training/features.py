@@ -64,7 +64,8 @@ def kept(options: Config, family: Family, material: Material) -> Features | None
         if not (folder / ENDS).is_file():
             remove_remains(folder)
             _compute(folder, family, material)
-    return Features(folder, first.shape[1])
+        os.utime(folder)  # used now, says `prune`
+        return Features(folder, first.shape[1])
 
 
 def _against(options: Config, family: Family, material: Material) -> str | None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,11 +47,11 @@ def opened(option: str, folder: str) -> Sounds:
     """The recordings in and below `folder`, which `option` names. ConfigError where there are none, InputError for one that cannot be used."""
     files = _files(option, folder)
     kept = tracking.home() / "sounds" / _digest([[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files])
-    if not (kept / ENDS).is_file():
-        with locked(kept):
-            if not (kept / ENDS).is_file():
-                log.info("decoding the %s recordings of %s, once", f"{len(files):,}", folder)
-                _decode(files, kept)
+    with locked(kept):
+        if not (kept / ENDS).is_file():
+            log.info("decoding the %s recordings of %s, once", f"{len(files):,}", folder)
+            _decode(files, kept)
+        os.utime(kept)  # used now, says `prune`
     return Sounds(kept)
 
 
