@@ -1,6 +1,7 @@
 """Prune: disk space back from runs that no registered version and no decision refers to, and from what trainings compute again when they need it."""
 
 import logging
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 from .. import tracking
 from ..delivery import Unsaid, journals
-from ..files import held, locked
+from ..files import beside, held, locked
 from ..journal import undelivered
 from ..ledger import Ledger
 from ..packaging import MODEL_URI
@@ -64,7 +65,8 @@ def _pruned_cache(folder: Path, days: float, dry_run: bool) -> Pruned | None:
             return None
         size = _size(folder)
         if not dry_run:
-            shutil.rmtree(folder)
+            gone = folder.rename(beside(folder, f"old-{os.getpid()}"))  # half of a cache must not be found by a training
+            shutil.rmtree(gone)
         return Pruned("", folder.parent.name, "", int(age / DAY), size, str(folder))
 
 
